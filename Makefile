@@ -1,0 +1,55 @@
+# A thin front: every target does the set-up it needs (.venv, once). Python >= 3.11 and make are all a machine must have.
+SHELL  := /bin/bash
+SCALE  ?= smoke
+NB     ?=
+BIN    := .venv/bin
+READY  := .venv/.ready
+# Snakemake's jobs and nbdev find their tools by PATH
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help:           ## this list
+	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 24
+
+setup: $(READY) ## .venv with the package, editable, and all it needs
+
+$(READY): settings.ini setup.py pyproject.toml constraints.txt
+	@py=; for p in python3.11 python3.12 python3.13 python3; do \
+	  if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then py=$$p; break; fi; done; \
+	if [ -z "$$py" ]; then echo "needs Python 3.11 or newer (looked for python3.11, 3.12, 3.13, python3)" >&2; exit 1; fi; \
+	[ -x $(BIN)/python ] || $$py -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+test: $(READY)  ## every notebook and pytest, with coverage of the package
+	@$(BIN)/python tools/test.py
+
+paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared with the committed ones
+	@$(BIN)/python tools/paper.py $(SCALE)
+
+alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a machine
+	@$(BIN)/python tools/alone.py $(NB)
+
+shipped: $(READY) ## make the finished digits stages in tests_data/ anew
+	@$(BIN)/python tools/shipped.py
+
+verify: $(READY) ## evaluate the committed weights of SCALE on the real test set
+	@$(BIN)/python tools/verify.py $(SCALE)
+
+outputs: $(READY) ## copy the outputs of the last smoke run into nbs/
+	@$(BIN)/python tools/outputs.py
+
+readme: $(READY) ## run nbs/index.ipynb and render it to README.md
+	@$(BIN)/python tools/execute.py nbs/index.ipynb build/index/index.ipynb
+	@$(BIN)/python tools/outputs.py build/index
+	@$(BIN)/python tools/readme.py
+
+links: $(READY) ## badges and clone lines from repo_url in settings.ini
+	@$(BIN)/python tools/links.py
+
+clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted in them
+	$(BIN)/nbdev-clean && $(BIN)/nbdev-export
+	git diff --exit-code -- nbs dfkd_nb
+	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
+
+.PHONY: help setup test paper alone shipped verify outputs readme links clean-check
+.DEFAULT_GOAL := help

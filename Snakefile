@@ -1,0 +1,57 @@
+# `make paper`: jobs compute (one per notebook, data set and seed), one last pass draws.
+# All is made under build/<scale>; tools/report.py publishes. A committed file that were an output here would look up to date in a fresh clone.
+import os, sys
+from pathlib import Path
+sys.path.insert(0, str(Path(workflow.basedir)/'tools'))
+import graph
+
+SCALE = config.get('scale', 'smoke')
+CFG   = graph.load(SCALE)
+PLAN, SETS = CFG['plan'], list(CFG['plan'])
+BUILD = f'build/{SCALE}'
+OUT   = Path(workflow.basedir).resolve()/BUILD
+DRAWN = graph.drawn(CFG)
+RUN   = f'{sys.executable} tools/execute.py'
+os.environ['DFKD_PARENT'] = str(os.getpid())     # jobs end with this process, even when it is killed
+os.environ['DFKD_SHIPPED'] = '0'                  # all is made here: the finished stages that travel with the repository do not count
+
+# Hashes are computed here, once: a params function that took `input` would be left out of the rerun triggers, silently.
+CODE = {nb: graph.code_hash(f'nbs/{nb}.ipynb', stages=True) for nb in graph.STAGES}
+DRAW = {name: graph.code_hash(f'nbs/{nb}.ipynb') for name, (nb, _) in DRAWN.items()}
+
+def job(nb, dataset, seed): return f'{BUILD}/jobs/{nb}-{dataset}-seed{seed}.ipynb'
+
+def before(w):
+    i = graph.STAGES.index(w.nb)
+    return [job(graph.STAGES[i-1], w.dataset, w.seed)] if i else []
+
+def draw_params(w):
+    nb, dataset = DRAWN[w.name]
+    return graph.one_line(graph.declared_only(graph.parameters(CFG, nb, dataset, PLAN[dataset][0], OUT), f'nbs/{nb}.ipynb'))
+
+wildcard_constraints: nb=r'\d\d[a-z]?_\w+', dataset=r'\w+', seed=r'\d+'
+
+rule all:
+    input: [f'{BUILD}/notebooks/{name}.ipynb' for name in DRAWN]
+
+rule stages:
+    input: before, nb=ancient('nbs/{nb}.ipynb')
+    output: BUILD + '/jobs/{nb}-{dataset}-seed{seed}.ipynb'
+    log: BUILD + '/log/{nb}-{dataset}-seed{seed}.ipynb'     # a failed job loses its output, and keeps its log
+    params:
+        code=lambda w: CODE[w.nb],
+        p=lambda w: graph.one_line(graph.parameters(CFG, w.nb, w.dataset, int(w.seed), OUT)),
+    threads: CFG.get('threads', 1)
+    shell: RUN + ' --stages {input.nb} {log} -y {params.p:q} && cp {log} {output}'
+
+rule draw:
+    input:
+        [job(nb, d, s) for nb in graph.STAGES for d in SETS for s in PLAN[d]],
+        nb=lambda w: ancient(f'nbs/{DRAWN[w.name][0]}.ipynb'),
+    output: BUILD + '/notebooks/{name}.ipynb'
+    log: BUILD + '/log/{name}.ipynb'
+    params:
+        code=lambda w: DRAW[w.name],
+        p=draw_params,
+    threads: CFG.get('threads', 1)
+    shell: RUN + ' {input.nb} {log} -y {params.p:q} && cp {log} {output}'

@@ -1,0 +1,30 @@
+"Every notebook's lessons against the *exported* module: what ships is what is tested, and what coverage counts."
+import importlib, re
+import pytest
+from cells import NBS, directives, evals, module, numbered, read, source
+
+FLAGS = {'slow', 'cuda', 'net'}
+
+def lessons(nb):
+    "The cells to run: not exported, not flagged, no figure set-up of the front end."
+    for c in nb['cells']:
+        d = directives(c)
+        if c['cell_type'] == 'code' and evals(c) and not FLAGS & d.keys() and not {'export', 'exporti', 'exports', 'default_exp'} & d.keys():
+            yield c['id'], re.sub(r'^\s*%matplotlib.*$', '', source(c), flags=re.M)
+
+@pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
+def test_lessons(path, monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    monkeypatch.chdir(NBS)
+    nb, shell = read(path), InteractiveShell()
+    shell.display_formatter.active_types = ['text/plain']
+    # names that the exported cells import are used by the lessons too
+    if m := module(nb): shell.user_ns.update({k: v for k, v in vars(importlib.import_module(f'dfkd_nb.{m}')).items() if not k.startswith('__')})
+    ran = 0
+    for id, src in lessons(nb):
+        r = shell.run_cell(src)
+        if err := r.error_before_exec or r.error_in_exec: raise AssertionError(f'{path.name}, cell {id}:\n{src}') from err
+        ran += 1
+    import matplotlib.pyplot as plt
+    plt.close('all')
+    assert ran, f'{path.name} has no lessons'

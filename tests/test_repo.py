@@ -1,0 +1,178 @@
+"What is no notebook's business: the repository's own consistency, and its tools."
+import ast, json, re, subprocess, tomllib
+import pytest
+import execute, graph, links, outputs, readme, report
+from cells import NBS, ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
+
+nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
+FLAGS = {'slow', 'cuda', 'net'}
+
+# --- the repository
+
+def test_metadata_agrees():
+    proj, cfg = tomllib.loads((ROOT/'pyproject.toml').read_text()), settings()
+    assert proj['project']['name'] == cfg['lib_name'] and proj['tool']['nbdev']['lib_path'] == cfg['lib_path']
+    assert proj['project']['requires-python'] == f">={cfg['min_python']}"
+    version = re.search(r'__version__ = "(.+?)"', (ROOT/cfg['lib_path']/'__init__.py').read_text())[1]
+    assert f'version: {version}\n' in (ROOT/'CITATION.cff').read_text() and f'## {version}' in (ROOT/'CHANGELOG.md').read_text()
+    pinned = dict(re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M))
+    for req in (cfg['requirements'] + ' ' + cfg['dev_requirements']).split():
+        assert re.split('[><=]', req)[0].lower().replace('_', '-') in {k.lower().replace('_', '-') for k in pinned}, f'{req} is not in constraints.txt'
+    assert not [k for k in pinned if k.startswith(('nvidia', 'triton'))]
+
+def test_address_stands_once():
+    assert settings()['repo_url'] not in (ROOT/'pyproject.toml').read_text() + (ROOT/'setup.py').read_text()
+    assert links.main(['--check']) == 0
+
+def test_nothing_private():
+    "No path of a machine and no host of a package registry in what is (or would be) committed."
+    got = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT, capture_output=True, text=True)
+    if got.returncode: pytest.skip('not a git checkout')
+    bad = re.compile('|'.join([r'/wo' r'rk/', r'/ho' r'me/\w+/', r'py' r'pi\.org', r'pythonhost' r'ed\.org', r'registry\.np' r'mjs', r'/opt/(wheels|py' r'pi)']))
+    for name in got.stdout.splitlines():
+        path = ROOT/name
+        if path.is_file() and path.suffix in {'', '.py', '.md', '.toml', '.ini', '.txt', '.yml', '.yaml', '.ipynb', '.json', '.csv', '.svg', '.cff', '.in'}:
+            assert not (m := bad.search(path.read_text(encoding='utf-8', errors='ignore'))), f'{name}: {m[0]}'
+
+def test_imports_go_down():
+    "No module imports one with a higher number; none needs nbdev; none pickles."
+    number = {module(read(p)): p.stem for p in numbered()}
+    for path in sorted((ROOT/'dfkd_nb').glob('[a-z]*.py')):
+        code = path.read_text(encoding='utf-8')
+        assert path.stem in number, f'{path.name} comes from no notebook'
+        assert not [m for m in graph.imports(code) if number.get(m, '') > number[path.stem]], path.name
+        names = [a.name for n in ast.walk(ast.parse(code)) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names]
+        names += [n.module or '' for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
+        assert not {n.split('.')[0] for n in names} & {'nbdev', 'pickle', 'dill', 'joblib'}, path.name
+        assert 'torch.save(' not in code, path.name
+        assert all('weights_only=True' in call for call in re.findall(r'torch\.load\(.*', code)), path.name
+
+# --- the notebooks
+
+@nbs
+def test_notebook_shape(path):
+    nb = read(path)
+    assert source(nb['cells'][0]).startswith('# ') and '[![Open In Colab]' in source(nb['cells'][0])
+    assert module(nb), 'no default_exp'
+    assert 'skip_exec' not in path.read_text()
+    if path.stem in graph.STAGES:
+        assert len(parameter_cells(nb)) == 1 and {'dataset', 'seed', 'out'} <= set(declared(nb))
+        assert any('stage' in tags(c) for c in nb['cells']), 'no cell tagged `stage`'
+    else: assert len(parameter_cells(nb)) <= 1
+
+@nbs
+def test_cells_really_run(path):
+    "Green by not running is not green: nearly all code cells run under nbdev-test."
+    code = [c for c in read(path)['cells'] if c['cell_type'] == 'code' and source(c).strip()]
+    runs = [c for c in code if evals(c) and not FLAGS & directives(c).keys()]
+    assert len(code) >= 8 and len(runs) >= .8*len(code), f'{len(runs)} of {len(code)} code cells run'
+
+@nbs
+def test_clean_keeps_tags(path, tmp_path):
+    "papermill finds no parameters in a notebook whose tags were cleaned away, and then runs the defaults."
+    from nbdev.clean import clean_nb
+    from nbdev.config import get_config
+    from fastcore.nbio import read_nb
+    nb = read_nb(path)
+    clean_nb(nb, allowed_cell_metadata_keys=get_config(ROOT).get('allowed_cell_metadata_keys'))
+    assert [tags(c) for c in nb['cells']] == [tags(c) for c in read(path)['cells']]
+
+# --- execute.py
+
+PARAMS = ('code', 'dataset, out = "digits", ""\nseed: int = 0', ['parameters'])
+
+def test_refuses_undeclared(make_nb, tmp_path, capsys):
+    nb = make_nb('04_x', PARAMS, ('code', '1/0', []))
+    assert execute.main([str(nb), str(tmp_path/'o.ipynb'), '-y', '{sed: 1}']) == 2
+    assert 'sed' in (err := capsys.readouterr().err) and 'dataset, out, seed' in err and not (tmp_path/'o.ipynb').exists()
+    assert execute.main([str(make_nb('05_x', ('code', 'a=1', []))), str(tmp_path/'o.ipynb'), '-y', 'a: 2']) == 2
+    assert execute.main([str(nb), str(nb)]) == 2
+
+def test_executes(make_nb, tmp_path):
+    src = make_nb('04_x', ('code', '#| default_exp runs', []), PARAMS, ('code', '#| eval: false\n1/0', []), ('code', 'dataset, seed', []),
+                  ('code', 'import dfkd_nb.runs', ['stage']))
+    before = src.read_bytes()
+    assert execute.main([str(src), str(out := tmp_path/'o'/'o.ipynb'), '-y', 'seed: 7']) == 0
+    assert src.read_bytes() == before and any("('digits', 7)" in json.dumps(c) for c in read(out)['cells'])
+    import nbformat
+    kept = execute.prepared(nbformat.read(src, 4), stages=True).cells
+    assert [c.source.split('\n')[0] for c in kept] == ['from dfkd_nb.runs import *', 'dataset, out = "digits", ""', 'import dfkd_nb.runs']
+
+def test_failure_is_kept(make_nb, tmp_path, capsys):
+    assert execute.main([str(make_nb('04_x', ('code', 'raise ValueError("the reason")', []))), str(out := tmp_path/'o.ipynb')]) == 1
+    assert 'the reason' in capsys.readouterr().err and 'the reason' in out.read_text()
+
+# --- graph.py
+
+def test_hash_sees_code_only(make_nb, tmp_path):
+    (lib := tmp_path/'dfkd_nb').mkdir()
+    module_ = '"Doc"\nfrom .low import f\n__all__=["g"]\ndef g(x):\n    "doc"\n    return f(x)  # why\ndef plot_g(): return 1\n'
+    for name, s in dict(mid=module_, low='def f(x): return x\n', other='y = 1\n').items(): (lib/f'{name}.py').write_text(s)
+    cells = [('markdown', 'prose', []), ('code', '#| default_exp mid', []), PARAMS, ('code', 'g(1)', ['stage']), ('code', 'plot_g()', [])]
+    h = lambda stages=True: graph.code_hash(make_nb('04_x', *cells), stages, tmp_path)
+    first, drawn = h(), h(False)
+    cells[0] = ('markdown', 'better prose', [])
+    (lib/'mid.py').write_text(module_.replace('"doc"', '"better"').replace('# why', '')); (lib/'other.py').write_text('y = 2\n')
+    assert h() == first and h(False) == drawn
+    (lib/'mid.py').write_text(module_.replace('return 1', 'return 2'))
+    assert h() == first and h(False) != drawn
+    (lib/'low.py').write_text('def f(x): return 2*x\n'); assert h() != first
+    (lib/'low.py').write_text('def f(x): return x\n'); cells[3] = ('code', 'g(2)', ['stage']); assert h() != first
+
+def test_parameters_of_a_scale():
+    cfg = dict(plan={'a': [0], 'b': [0]}, parameters={'04_gan': {'steps': 9, 'b': {'steps': 5}}})
+    assert graph.parameters(cfg, '04_gan', 'a', 0, 'o')['steps'] == 9 and graph.parameters(cfg, '04_gan', 'b', 0, 'o')['steps'] == 5
+    with pytest.raises(SystemExit, match='smoke'): graph.load('nosuch')
+
+# --- report.py
+
+def result(acc, rung='gan', **kw):
+    return json.dumps(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]), **kw)).encode()
+
+@pytest.mark.parametrize('new, verdict', [(result(.95), 'identical'), (result(.96), 'within'), (result(.90), 'outside'), (result(float('nan')), 'outside'),
+                                          (result(.95, dataset='x'), 'outside'), (b'{', 'outside')])
+def test_verdicts(new, verdict): assert report.compare({'results/a.json': result(.95)}, {'results/a.json': new})['results/a.json'][0] == verdict
+
+def test_noise_may_vary_more():
+    assert report.compare({'results/a.json': result(.4, 'noise')}, {'results/a.json': result(.5, 'noise')})['results/a.json'][0] == 'within'
+
+def test_report(tmp_path, capsys):
+    b, d = tmp_path/'build/smoke', tmp_path/'paper_figures/smoke'
+    (b/'results').mkdir(parents=True); (d/'weights').mkdir(parents=True); (d/'weights/w.safetensors').write_text('w')
+    for n, x in {'results/a.json': result(.95), 'results/a.run.json': b'{"minutes": 1}', 'table1.csv': b'1', 'fig01.png': b'p'}.items(): (b/n).write_bytes(x)
+    assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
+    (b/'results/a.run.json').write_text('{"minutes": 2}')
+    assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
+    (b/'results/a.json').write_bytes(result(.96)); (b/'table1.csv').write_text('2')
+    assert report.main(['smoke'], tmp_path) == 0 and '1 within tolerance' in capsys.readouterr().out
+    (b/'results/a.json').write_bytes(result(.8))
+    assert report.main(['smoke'], tmp_path) == 1 and 'outside: results/a.json: accuracy' in capsys.readouterr().out
+    (b/'results/a.json').rename(b/'results/b.json')
+    assert report.main(['smoke'], tmp_path) == 1 and 'missing: results/a.json' in capsys.readouterr().out
+    assert (d/'weights/w.safetensors').exists() and not (d/'results/a.json').exists() and (b/'report.md').exists() and not (d/'report.md').exists()
+
+# --- outputs.py, readme.py, links.py
+
+def test_outputs_round_trip(make_nb):
+    nb = read(make_nb('04_x', PARAMS, ('code', '1+1', []), ('code', '2+2', [])))
+    ran = json.loads(json.dumps(nb))
+    out = lambda s: dict(output_type='stream', name='stdout', text=s)
+    ran['cells'][1]['outputs'] = [dict(out('x'), name='stderr'), out(f'{ROOT}/runs')]
+    ran['cells'][2].update(outputs=[out('5')], source='2+3')
+    ran['cells'].insert(1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
+    assert outputs.carry(nb, ran) == ['c2']
+    assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
+
+def test_readme(make_nb):
+    nb = read(make_nb('index', ('code', '#| default_exp x', []), ('markdown', 'See {repo_url} ![f](../paper_figures/smoke/f.png)', []),
+                      ('code', '#| hide\ntable', []), ('code', '1+1', [])))
+    nb['cells'][2]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': 'T', 'text/markdown': '|T|'})]
+    nb['cells'][3]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': ['2']})]
+    text = readme.render(nb, 'https://e.org/r')
+    assert text.split('\n\n', 1)[1] == 'See https://e.org/r ![f](paper_figures/smoke/f.png)\n\n|T|\n\n```python\n1+1\n```\n\n```\n2\n```\n'
+
+def test_links(make_nb):
+    clone, url = '    !git clone -q --depth 1 https://e.org/o /content/dfkd_nb && pip install -q /content/dfkd_nb', 'https://github.com/me/dfkd_nb'
+    nb = read(make_nb('04_x', ('markdown', '# T\n\n[![Open In Colab](a)](b)', []), ('code', clone, [])))
+    assert links.linked(nb, '04_x.ipynb', url) and not links.linked(nb, '04_x.ipynb', url)
+    assert 'github/me/dfkd_nb/blob/main/nbs/04_x.ipynb)' in source(nb['cells'][0]) and '1 https://github.com/me/dfkd_nb /content' in source(nb['cells'][1])

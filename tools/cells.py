@@ -1,0 +1,58 @@
+"What every tool needs to know of a notebook: its cells' source, tags and nbdev directives, its module and its parameters. Standard library only."
+import ast, json, re
+from configparser import ConfigParser
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS = ROOT/'nbs'
+
+def settings(root=ROOT):
+    ini = ConfigParser(delimiters=['='], interpolation=None)
+    ini.read(root/'settings.ini', encoding='utf-8')
+    return ini['DEFAULT']
+
+def numbered(nbs=NBS): return sorted(Path(nbs).glob('[0-9]*.ipynb'))
+
+def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))
+
+def dump(nb):
+    "In the layout of `nbdev-clean`, so that a tool's write is no diff of its own."
+    return json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + '\n'
+
+def write(nb, path): Path(path).write_text(dump(nb), encoding='utf-8')
+
+def text(x): return x if isinstance(x, str) else ''.join(x)
+def source(cell): return text(cell['source'])
+def set_source(cell, s): cell['source'] = s.splitlines(True)
+def tags(cell): return cell.get('metadata', {}).get('tags', [])
+
+def directives(cell):
+    "The `#| name: value` lines at the head of a code cell, as a dict."
+    found = {}
+    if cell['cell_type'] != 'code': return found
+    for line in source(cell).splitlines():
+        if m := re.match(r'\s*#\s*\|\s*([\w-]+)\s*:?\s*(.*)', line): found[m[1]] = m[2].strip()
+        elif line.strip() and not line.startswith(('#', '%')): break
+    return found
+
+def evals(cell): return directives(cell).get('eval', 'true').lower() != 'false'
+
+def runs(cell):
+    "Whether a run executes this cell: `cuda` and `net` mark what needs a GPU or a network, tried by `nbdev-test --flags` and never part of a run."
+    return cell['cell_type'] == 'code' and evals(cell) and not {'cuda', 'net'} & directives(cell).keys()
+
+def module(nb):
+    "The module that `#| default_exp` names, or None."
+    return next((d['default_exp'] for c in nb['cells'] if 'default_exp' in (d := directives(c))), None)
+
+def parameter_cells(nb): return [c for c in nb['cells'] if 'parameters' in tags(c)]
+
+def declared(nb):
+    "Names assigned in the notebook's one `parameters` cell; none when there is no such cell."
+    return [n.id for c in parameter_cells(nb) for stmt in ast.parse(source(c)).body if isinstance(stmt, (ast.Assign, ast.AnnAssign))
+            for t in getattr(stmt, 'targets', None) or [stmt.target] for n in ast.walk(t) if isinstance(n, ast.Name)]
+
+def library(nb, pkg='dfkd_nb'):
+    "The lines by which a notebook imports the package's modules, its own last: what its stage cells need to run without the rest."
+    lines = re.findall(rf'^from {pkg}\.\w+ import \*', '\n'.join(source(c) for c in nb['cells'] if c['cell_type'] == 'code'), re.M)
+    return '\n'.join(dict.fromkeys(lines + [f'from {pkg}.{module(nb)} import *']))

@@ -1,0 +1,60 @@
+"Checks what a run made: every expected file is there, numbers are in plausible ranges, the claims hold. `check_results.py [SCALE]`"
+import json, sys
+from pathlib import Path
+from statistics import mean
+sys.path.insert(0, str(Path(__file__).parent))
+import graph, report
+from cells import ROOT
+
+FIGURES = [f'fig{i:02}' for i in range(1, 13)]      # the paper's numbering
+TABLES  = ['table1', 'table3', 'table4', 'table5']
+RUNGS   = ['real', 'gan', 'noise']
+CLAIMS  = dict(teacher=.98, real=.97, gan=.94)      # least mean test accuracy over the seeds, for digits
+
+def pick(results, **where): return [r for r in results if all(r.get(k) == v for k, v in where.items())]
+def acc(rs): return mean(r['metrics']['accuracy'] for r in rs) if rs else float('nan')
+
+def files(out, results, plan):
+    "What is missing."
+    drawn = [f'{f}.{e}' for f in FIGURES for e in ('png', 'svg')] + [f'{t}.{e}' for t in TABLES for e in ('csv', 'md')]
+    for name in drawn:
+        yield f'{name} is there', (p := out/name).exists() and p.stat().st_size > 0
+    for d, seeds in plan.items():
+        for s in seeds:
+            of = dict(dataset=d, seed=s, variant='default')
+            for stage in ('teacher', 'probes', 'generator'): yield f'{stage} of {d}, seed {s}', bool(pick(results, stage=stage, **of))
+            for rung in RUNGS: yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
+
+def plausible(results):
+    "Fractions are fractions, and each kind of student says which real images it read."
+    for r in results:
+        name = ' '.join(str(r[k]) for k in ('stage', 'dataset', 'rung', 'variant', 'seed') if r.get(k) is not None)
+        numbers = {k: v for k, v in report.leaves(r['metrics']).items() if report.is_number(v)}
+        bad = [k for k, v in numbers.items() if v != v or abs(v) == float('inf') or (k.startswith(('accuracy', 'agreement')) and not 0 <= v <= 1)]
+        yield f"{name}: metrics are plausible{': ' + ', '.join(bad) if bad else ''}", not bad
+        if r['stage'] == 'student' and r.get('rung') not in (None, 'real'):
+            yield f'{name}: read no real image to train on', not [k for k in r.get('images_read', {}) if k.endswith(('/train', '/valid'))]
+
+def claims(results, dataset, seeds):
+    "The figures to reach."
+    of = dict(teacher=pick(results, stage='teacher', dataset=dataset, variant='default')) | \
+         {g: pick(results, stage='student', dataset=dataset, rung=g, variant='default') for g in RUNGS}
+    for k, least in CLAIMS.items():
+        yield f'{k}: {acc(of[k]):.4f} is at least {least}, {len(of[k])} seeds', acc(of[k]) >= least and sorted({r["seed"] for r in of[k]}) == sorted(seeds)
+    yield f"gan {acc(of['gan']):.4f} is above noise {acc(of['noise']):.4f}", acc(of['gan']) > acc(of['noise'])
+    size = lambda rs: {r['params']['parameters'] for r in rs}
+    t, s = size(of['teacher']), size(of['gan'])
+    yield f'student {s} has at most a quarter of the teacher {t}', bool(t and s) and max(s) <= min(t)/4
+
+def main(scale='smoke'):
+    out, plan = ROOT/'paper_figures'/scale, graph.load(scale)['plan']
+    results = [json.loads(p.read_text()) for p in sorted((out/'results').glob('*.json')) if not p.name.endswith('.run.json')]
+    checks = [*files(out, results, plan), *plausible(results)]
+    if scale == 'smoke': checks += claims(results, 'digits', plan['digits'])
+    for what, ok in checks:
+        if not ok: print('NOT:', what)
+    if scale == 'smoke': print(*(what for what, ok in claims(results, 'digits', plan['digits']) if ok), sep='\n')
+    print(f'{sum(ok for _, ok in checks)} of {len(checks)} checks hold')
+    return 0 if all(ok for _, ok in checks) else 1
+
+if __name__ == '__main__': sys.exit(main(*sys.argv[1:]))

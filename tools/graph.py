@@ -1,0 +1,85 @@
+"What the Snakefile orders: which notebook with which parameters, and a hash of the code that decides its result."
+import ast, hashlib, json, re
+from pathlib import Path
+import yaml
+from cells import NBS, ROOT, declared, evals, module, numbered, read, source, tags
+
+# Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same two keys.
+SMOKE = dict(plan={'digits': [0, 1, 2], 'digits_rgb': [0]},
+             parameters={})     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
+STAGES = ['02_models', '03_probes', '04_gan', '06_distill']     # each needs what the one before it made
+PER_DATASET = STAGES[1:]                                        # drawn once per data set, the others once
+
+def load(scale, root=ROOT):
+    "Plan and parameters of a scale."
+    if scale == 'smoke': return SMOKE
+    path = root/'scales'/f'{scale}.yaml'
+    if not path.exists(): raise SystemExit(f"no scale {scale!r}: there are {', '.join(['smoke', *sorted(p.stem for p in path.parent.glob('*.yaml'))])}")
+    return {'parameters': {}, **yaml.safe_load(path.read_text(encoding='utf-8'))}
+
+def drawn(cfg, nbs=NBS):
+    "Executed copies of the last pass: {name: (notebook, data set)}; the first data set's copy bears the notebook's own name."
+    sets = list(cfg['plan'])
+    return {nb if d == sets[0] else f'{nb}-{d}': (nb, d)
+            for nb in (p.stem for p in numbered(nbs)) for d in (sets if nb in PER_DATASET else sets[:1])}
+
+def parameters(cfg, nb, dataset, seed, out):
+    "What one execution is given; a data set's own values win over the notebook's."
+    mine = cfg['parameters'].get(nb, {})
+    common = {k: v for k, v in mine.items() if k not in cfg['plan']}
+    return dict(dataset=dataset, seed=seed, out=str(out)) | common | mine.get(dataset, {})
+
+def declared_only(params, nb_path):
+    "Those of the parameters that the notebook declares: some only draw."
+    names = declared(read(nb_path))
+    return {k: v for k, v in params.items() if k in names}
+
+def one_line(params):
+    "YAML (JSON is) on one line: Snakemake then says readably which parameters changed."
+    return json.dumps(params)
+
+class _Bare(ast.NodeTransformer):
+    "Drops docstrings, and what only draws."
+    def __init__(self, plots): self.plots = plots
+    def visit_Module(self, node):
+        if not self.plots: node.body = [n for n in node.body if not (isinstance(n, ast.FunctionDef) and n.name.startswith(('plot_', 'table_')))]
+        # `__all__` would tell of a new plot function
+        node.body = [n for n in node.body if not (isinstance(n, ast.Assign) and getattr(n.targets[0], 'id', '') == '__all__')]
+        return self.visit_body(node)
+    def visit_body(self, node):
+        if ast.get_docstring(node, clean=False) is not None: node.body = node.body[1:] or [ast.Pass()]
+        return self.generic_visit(node)
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_body
+
+def bare(code, plots=True):
+    "Code without comments, layout and docstrings; without `plots`, also without the functions plot_* and table_*."
+    return ast.unparse(_Bare(plots).visit(ast.parse(re.sub(r'^(\s*)(%%|%\w|!(?!=)).*$', r'\1pass', code, flags=re.M))))
+
+def imports(code, pkg='dfkd_nb'):
+    "The package's modules that a piece of code imports."
+    found = set()
+    for n in ast.walk(ast.parse(code)):
+        if isinstance(n, ast.ImportFrom):
+            base = f'{pkg}.{n.module or ""}'.rstrip('.') if n.level else n.module or ''
+            if base == pkg: found |= {a.name for a in n.names}
+            elif base.startswith(f'{pkg}.'): found.add(base.split('.')[1])
+        elif isinstance(n, ast.Import): found |= {a.name.split('.')[1] for a in n.names if a.name.startswith(f'{pkg}.')}
+    return found
+
+def closure(mods, lib):
+    "Those modules and all that they import, in turn."
+    seen, todo = {}, list(mods)
+    while todo:
+        path = lib/f'{(m := todo.pop())}.py'
+        if m in seen or not path.exists(): continue
+        seen[m] = path.read_text(encoding='utf-8')
+        todo += imports(seen[m])
+    return seen
+
+def code_hash(nb_path, stages=False, root=ROOT):
+    "Changes when the notebook's code does, or that of a module it needs; not with prose, comments, or (for stages) how results are drawn."
+    nb = read(nb_path)
+    cells = [c for c in nb['cells'] if c['cell_type'] == 'code' and evals(c)]
+    lib = closure({module(nb) or ''}.union(*(imports(bare(source(c))) for c in cells)), root/'dfkd_nb')
+    code = [bare(source(c), not stages) for c in cells if not stages or {'parameters', 'stage'} & set(tags(c))]
+    return hashlib.sha1('\n'.join(code + [f'#{m}\n{bare(s, not stages)}' for m, s in sorted(lib.items())]).encode()).hexdigest()[:12]

@@ -1,0 +1,27 @@
+"`make paper`: Snakemake over the notebooks, then the reproduction report. Killed at any point, it goes on when called again."
+import argparse, fcntl, os, subprocess, sys, time
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent))
+import report
+from cells import ROOT
+
+def main(args=None):
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('scale', nargs='?', default='smoke')
+    p.add_argument('-c', '--cores', default=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
+    a, more = p.parse_known_args(args)      # whatever else: Snakemake's, such as --profile
+    (ROOT/'build').mkdir(exist_ok=True)
+    start = time.time()
+    lock = open(ROOT/'build/.paper.lock', 'w')
+    try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError: print('another `make paper` is at work here', file=sys.stderr); return 1
+    def run(*cmd):      # Snakemake holds our lock with us: should only this process be killed, a second run still sees the first
+        cmd = [sys.executable, '-m', 'snakemake', f'-c{a.cores}', '--config', f'scale={a.scale}', *cmd]
+        return subprocess.run(cmd, cwd=ROOT, pass_fds=[lock.fileno()]).returncode
+    # ours is the only run, so a lock of Snakemake's that is still there was left by a killed one
+    if any((ROOT/'.snakemake/locks').glob('*')): run('--unlock', '--quiet')
+    rc = run('--rerun-incomplete', '--rerun-triggers', 'mtime', 'params', 'input', '--quiet', 'rules', *more) or report.main([a.scale])
+    print(f'{(time.time()-start)/60:.1f} minutes')
+    return rc
+
+if __name__ == '__main__': sys.exit(main())

@@ -1,0 +1,36 @@
+"`make readme`: renders nbs/index.ipynb to README.md, from its stored outputs. `--check` only tells whether they agree."
+import argparse, sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent))
+from cells import NBS, ROOT, directives, read, settings, source, text
+
+def output(out):
+    "One output as Markdown: its text/markdown, else its plain text."
+    if out['output_type'] == 'stream': return f"```\n{text(out['text']).rstrip()}\n```" if out['name'] == 'stdout' else ''
+    data = out.get('data', {})
+    if 'text/markdown' in data: return text(data['text/markdown']).strip()
+    return f"```\n{text(data['text/plain']).rstrip()}\n```" if 'text/plain' in data else ''
+
+def code(cell):
+    d, outs = directives(cell), [o for o in map(output, cell['outputs']) if o]
+    if 'default_exp' in d: return []
+    if 'hide' in d or d.get('echo') == 'false': return outs
+    src = '\n'.join(l for l in source(cell).splitlines() if not l.lstrip().startswith('#|')).strip()
+    return [f'```python\n{src}\n```', *outs] if src else outs
+
+def render(nb, repo_url):
+    parts = ['<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->']
+    for c in nb['cells']: parts += code(c) if c['cell_type'] == 'code' else [source(c).strip()] if c['cell_type'] == 'markdown' else []
+    return '\n\n'.join(p for p in parts if p).replace('{repo_url}', repo_url).replace('../paper_figures', 'paper_figures') + '\n'
+
+def main(args=None):
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('--check', action='store_true')
+    new, path = render(read(NBS/'index.ipynb'), settings()['repo_url'].rstrip('/')), ROOT/'README.md'
+    if not p.parse_args(args).check: path.write_text(new, encoding='utf-8')
+    elif not path.exists() or path.read_text(encoding='utf-8') != new:
+        print('README.md is not what nbs/index.ipynb gives: run `make readme`', file=sys.stderr)
+        return 1
+    return 0
+
+if __name__ == '__main__': sys.exit(main())
