@@ -32,9 +32,6 @@ alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a mach
 shipped: $(READY) ## make the finished digits stages in tests_data/ anew
 	@$(BIN)/python tools/shipped.py
 
-verify: $(READY) ## evaluate the committed weights of SCALE on the real test set
-	@$(BIN)/python tools/verify.py $(SCALE)
-
 outputs: $(READY) ## copy the outputs of the last smoke run into nbs/
 	@$(BIN)/python tools/outputs.py
 
@@ -51,5 +48,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test paper alone shipped verify outputs readme links clean-check
+.PHONY: help setup test paper alone shipped outputs readme links clean-check
 .DEFAULT_GOAL := help

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from filelock import FileLock
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 # %% ../nbs/00_runs.ipynb #2d02cd61
 def project_root() -> Path: # The clone we are in, else the current folder

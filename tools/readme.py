@@ -1,5 +1,5 @@
 "`make readme`: renders nbs/index.ipynb to README.md, from its stored outputs. `--check` only tells whether they agree."
-import argparse, sys
+import argparse, re, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import NBS, ROOT, directives, read, settings, source, text
@@ -21,7 +21,8 @@ def code(cell):
 def render(nb, repo_url):
     parts = ['<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->']
     for c in nb['cells']: parts += code(c) if c['cell_type'] == 'code' else [source(c).strip()] if c['cell_type'] == 'markdown' else []
-    return '\n\n'.join(p for p in parts if p).replace('{repo_url}', repo_url).replace('../paper_figures', 'paper_figures') + '\n'
+    md = '\n\n'.join(p for p in parts if p).replace('{repo_url}', repo_url) + '\n'
+    return re.sub(r'\]\((?=\d\d\w*\.ipynb)', '](nbs/', md.replace('](../', ']('))     # links of nbs/index.ipynb, seen from the top
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
