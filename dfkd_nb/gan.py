@@ -218,9 +218,10 @@ class GanSource:
         return generate(self.G, n, seed, self.shape)
 
 # %% ../nbs/04_gan.ipynb #9de8f856
-GAN_RECIPES = {
-    'digits':     dict(epochs=100, bs=64, lr=5e-4, widths=(128, 64), d_widths=(32, 64), probe_batch=32),
-    'digits_rgb': dict(epochs=60, bs=64, lr=5e-4, widths=(128, 64, 32), d_widths=(32, 64, 64), probe_batch=32),
+_SMALL = dict(bs=64, lr=5e-4, z=32, dropout=.1, augment='affine', lam=.5, probe_batch=32, probe_every=2)
+GAN_RECIPES = { # data set: how its generators are trained; what is not named here is as in Table 1 and the paper's architecture
+    'digits':     dict(**_SMALL, epochs=80, widths=(96, 48), d_widths=(48, 96)),
+    'digits_rgb': dict(**_SMALL, epochs=40, widths=(96, 48, 24), d_widths=(24, 48, 96)),
     'mnist':      dict(epochs=8, bs=128),
     'cifar10':    dict(epochs=100, bs=128),
     'cifar100':   dict(epochs=100, bs=128),

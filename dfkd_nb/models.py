@@ -243,8 +243,8 @@ class Clip(Callback):
 
 # %% ../nbs/02_models.ipynb #2fbe7bcf
 RECIPES = { # data set: how its teacher is trained
-    'digits':     dict(model='vit_digits_teacher', epochs=70, bs=64, lr=2e-3, augment='affine'),
-    'digits_rgb': dict(model='vit_rgb_teacher', epochs=50, bs=64, lr=2e-3, augment='affine'),
+    'digits':     dict(model='vit_digits_teacher', epochs=65, bs=64, lr=2e-3, augment='affine'),
+    'digits_rgb': dict(model='vit_rgb_teacher', epochs=45, bs=64, lr=2e-3, augment='affine'),
     'mnist':      dict(model='vit_mnist_teacher', epochs=12, bs=128, lr=1e-3, augment='affine'),
     'cifar10':    dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
     'cifar100':   dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),

@@ -426,12 +426,12 @@ def plot_flow(boxes:dict, # name -> (x, y, text, colour)
     "A scheme of boxes and labelled arrows"
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=size)
-    for x,y,text,colour in boxes.values():
-        ax.text(x, y, text, ha='center', va='center', fontsize=9, zorder=3, bbox=dict(boxstyle='round,pad=.5', fc=colour, ec='#444444'))
+    patch = {name: ax.text(x, y, text, ha='center', va='center', fontsize=9, zorder=3, bbox=dict(boxstyle='round,pad=.5', fc=colour, ec='#444444')).get_bbox_patch()
+             for name,(x,y,text,colour) in boxes.items()}
     for a,b,text in arrows:
         (x0, y0), (x1, y1) = boxes[a][:2], boxes[b][:2]
-        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', color='#444444', shrinkA=34 if abs(x1-x0) > abs(y1-y0) else 20, shrinkB=34 if abs(x1-x0) > abs(y1-y0) else 20), zorder=1)
-        ax.text((x0+x1)/2, (y0+y1)/2, text, ha='center', va='bottom', fontsize=7.5, zorder=4, bbox=dict(fc='white', ec='none', alpha=.8, pad=.8))
+        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', color='#444444', patchA=patch[a], patchB=patch[b], shrinkA=3, shrinkB=3), zorder=1)
+        ax.text((x0+x1)/2, (y0+y1)/2, text, ha='center', va='center', fontsize=7.5, zorder=4, bbox=dict(fc='white', ec='none', alpha=.9, pad=.8))
     xs, ys = [b[0] for b in boxes.values()], [b[1] for b in boxes.values()]
     ax.set(xlim=(min(xs)-.7, max(xs)+.7), ylim=(min(ys)-.5, max(ys)+.5)); ax.axis('off')
     return fig
