@@ -146,7 +146,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs.Run.result': ('runs.html#run.result', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.save': ('runs.html#run.save', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.weights': ('runs.html#run.weights', 'dfkd_nb/runs.py'),
-                              'dfkd_nb.runs._code': ('runs.html#_code', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs._bare': ('runs.html#_bare', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._cpu_bf16': ('runs.html#_cpu_bf16', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._cpu_name': ('runs.html#_cpu_name', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._flat': ('runs.html#_flat', 'dfkd_nb/runs.py'),
@@ -176,6 +176,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs.save_tree': ('runs.html#save_tree', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.seed_all': ('runs.html#seed_all', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.shipped_root': ('runs.html#shipped_root', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs.show_setting': ('runs.html#show_setting', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.stage': ('runs.html#stage', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.weights_hash': ('runs.html#weights_hash', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.write_atomic': ('runs.html#write_atomic', 'dfkd_nb/runs.py')}}}

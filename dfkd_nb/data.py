@@ -98,7 +98,8 @@ def _torchvision(name, root):
     cls = {'mnist': tv.MNIST, 'cifar10': tv.CIFAR10, 'cifar100': tv.CIFAR100}[name]
     def get(train):
         try: return cls(root, train=train, download=False)
-        except RuntimeError:
+        except (ValueError, EOFError, OSError, AssertionError) as e: raise ValueError(f"{name} under {root} is cut short or damaged ({e}); remove it and fetch it anew") from None
+        except RuntimeError: # not there
             try: return cls(root, train=train, download=True)
             except Exception as e:
                 raise FileNotFoundError(f"{name} is not under {root} and cannot be downloaded ({type(e).__name__}). Offline: put {name}.npz (x_train, y_train, x_test, y_test) "

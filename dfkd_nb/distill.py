@@ -82,7 +82,7 @@ class Distill(Callback):
         return total
 
 # %% ../nbs/06_distill.ipynb #b1b66a91
-@stage('student', 'distill')
+@stage('student', 'distill', also=lambda a: {'architecture': MODELS.get(a['student'])})
 def distill(run,
             teacher:Run, # A finished teacher
             source, # An image source: `rung`, `sample(n, seed)`, `identity`

@@ -154,8 +154,8 @@ def train_generator(run,
     state = lambda: {k: o.state_dict() for k,o in {**nets, **opts}.items()}
     def load(s):
         for k,o in {**nets, **opts}.items(): o.load_state_dict(s[k])
-    batches, dtype, m = Batches(x, y, bs=bs), pick_dtype(max(widths), device), min(probe_batch or bs, bs)
-    guide_dtype = pick_dtype(model.width, device)
+    batches, m = Batches(x, y, bs=bs), min(probe_batch or bs, bs)
+    dtype, guide_dtype = (torch.float32 if d == torch.float16 else d for d in (pick_dtype(max(widths), device), pick_dtype(model.width, device))) # no scaler in this loop
     with Probe(model, block) as p:
         def guide(images, labels):
             with autocast(guide_dtype, device): model(crop_to(images[:m].float(), size))

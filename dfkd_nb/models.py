@@ -31,7 +31,7 @@ MODELS = { # name: timm VisionTransformer arguments
     'vit_cifar_student_12m': dict(img_size=32, patch_size=4, in_chans=3, embed_dim=288, depth=12, num_heads=2),
     'vit_digits_teacher':    dict(img_size=16, patch_size=4, in_chans=1, embed_dim=96,  depth=4,  num_heads=4),
     'vit_digits_student':    dict(img_size=16, patch_size=4, in_chans=1, embed_dim=44,  depth=4,  num_heads=2),
-    'vit_digits_fine':       dict(img_size=16, patch_size=2, in_chans=1, embed_dim=64,  depth=4,  num_heads=4),
+    'vit_digits_fine':       dict(img_size=16, patch_size=2, in_chans=1, embed_dim=48,  depth=4,  num_heads=4),
     'vit_rgb_teacher':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=96,  depth=4,  num_heads=4),
     'vit_rgb_student':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=44,  depth=4,  num_heads=2),
 }
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
     @property
     def identity(self): return {'model': self.name, 'weights': weights_hash(self.net.state_dict()), 'mean': self.mean.flatten().tolist(), 'std': self.std.flatten().tolist()}
     @property
-    def width(self): return max(p.shape[-1] for p in self.net.parameters() if p.ndim == 2)
+    def width(self): return max((m.normalized_shape[-1] for m in self.net.modules() if isinstance(m, nn.LayerNorm)), default=0) # of the tokens
     def prepare(self, x):
         "Size and normalisation of this network; raises `ValueError` for another number of channels"
         if self.chans and x.shape[1] != self.chans:
@@ -255,7 +255,7 @@ def check_labels(model:Classifier, classes:int):
     with torch.no_grad(): k = model(torch.zeros(2, model.chans or 3, model.size or 32, model.size or 32, device=next(model.parameters()).device)).shape[1]
     if k != classes: raise ValueError(f"{model.name} has {k} classes, the data {classes}: create or load a network for {classes} classes")
 
-@stage('teacher', 'models')
+@stage('teacher', 'models', also=lambda a: {'architecture': MODELS.get(a['model'])})
 def train_teacher(run,
                   data:ImageData, # Real images: this is the owner's side
                   model:str='vit_digits_teacher', # Name for `create_net`
@@ -264,6 +264,7 @@ def train_teacher(run,
                   lr:float=2e-3, # Peak of the one-cycle schedule
                   augment:str='affine', # One of `AUGMENT`
                   smoothing:float=.05, # Label smoothing
+                  variant:str='default', # Name in the results
                   seed:int=0,
                  ): # weights and result of the run
     "Train a classifier on real images"
@@ -275,7 +276,7 @@ def train_teacher(run,
     test = data.read('test')
     fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), test, epochs, lr, cbs=[Augment(augment)])
     weights = round_weights(clf.net)
-    return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': 'default', 'seed': seed,
+    return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed,
                      'metrics': {'accuracy': accuracy(predict(clf, test[0]), test[1]), 'accuracy_valid': accuracy(predict(clf, data.read('valid')[0]), data.read('valid')[1])},
                      'params': {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs, 'lr': lr, 'augment': augment, 'smoothing': smoothing}}
 
