@@ -151,9 +151,9 @@ class FreshBatches(Batches):
         yield from super().__iter__()
 
 KD_RECIPES = {
-    'digits':     dict(student='vit_digits_student', epochs=12, augment='affine', mixup=1., kd=1., ce=0., patch=1.),
-    'digits_rgb': dict(student='vit_rgb_student', n_images=2500, epochs=16, augment='affine', mixup=1., kd=1., ce=0., patch=1.),
-    'mnist':      dict(student='deit_xtiny_patch4_28', n_images=50_000, epochs=8, bs=128, lr=7.5e-4, augment='affine', mixup=1., kd=1., ce=0., patch=1.),
+    'digits':     dict(student='vit_digits_student', n_images=10_000, epochs=6, lr=3e-3, augment='affine', kd=1., ce=0., patch=1.),
+    'digits_rgb': dict(student='vit_rgb_student', n_images=5000, epochs=8, lr=3e-3, augment='affine', kd=1., ce=0., patch=1.),
+    'mnist':      dict(student='deit_xtiny_patch4_28', n_images=50_000, epochs=8, bs=128, lr=7.5e-4, augment='affine', kd=1., ce=0., patch=1.),
     'cifar10':    dict(student='vit_cifar_student', n_images=50_000, epochs=100, bs=256, lr=7.5e-4, augment='crop_flip', kd=1., ce=0., patch=1.),
     'cifar100':   dict(student='vit_cifar_student', n_images=50_000, epochs=100, bs=256, lr=7.5e-4, augment='crop_flip', kd=1., ce=0., patch=1.),
 }

@@ -155,7 +155,7 @@ def predict(model:nn.Module, # Takes images in 0…1
 
 def accuracy(logits:torch.Tensor, y:torch.Tensor) -> float: # Fraction
     "Share of right answers"
-    return (logits.argmax(1) == y).float().mean().item()
+    return (logits.argmax(1) == y).double().mean().item()
 
 # %% ../nbs/02_models.ipynb #9d29995c
 class Resume(Callback):

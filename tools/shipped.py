@@ -1,34 +1,31 @@
-"`make shipped`: make the finished digits stages in tests_data/digits/ anew, by the notebooks' own stage cells."
+"`make shipped`: make the finished digits stages in tests_data/digits/ anew, by the notebooks' own stage cells; what `make paper` has made is loaded."
 import json, os, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import graph
 from cells import ROOT
+from dfkd_nb.runs import Run
 
-LIMIT = 3_000_000                                      # bytes, so that the repository stays light
-LEFT_OUT = {('student', 'no_teacher'), ('student', 'noise')}    # (stage, variant or rung): half a minute each to make
-
-def wanted(r): return not {(r['stage'], r.get('variant')), (r['stage'], r.get('rung'))} & LEFT_OUT
+LIMIT = 3_000_000                                   # bytes, so that the repository stays light
+LEFT_OUT = {('real', 'no_teacher'), ('noise', 'default')}   # students (rung, variant) that half a minute makes
 
 def main():
-    build, dest = ROOT/'build'/'shipped', ROOT/'tests_data'/'digits'
-    env = os.environ | dict(DFKD_RUNS=str(build/'runs'), DFKD_SHIPPED='0')
+    out, dest, new = ROOT/'build'/'shipped', ROOT/'tests_data'/'digits', ROOT/'build'/'shipped'/'digits'
+    shutil.rmtree(out, ignore_errors=True)
     for nb in graph.STAGES:
-        subprocess.run([sys.executable, ROOT/'tools'/'execute.py', '--stages', ROOT/'nbs'/f'{nb}.ipynb', build/f'{nb}.ipynb', '-y', '{dataset: digits, seed: 0}'], env=env, check=True)
-    loaded = set()          # the folders that the last notebook's stages stand on: those of today's code
-    new = build/'digits'
-    shutil.rmtree(new, ignore_errors=True)
-    for f in sorted((build/'runs').glob('*/*/result.json'), key=lambda f: f.stat().st_mtime, reverse=True):
+        subprocess.run([sys.executable, ROOT/'tools'/'execute.py', '--stages', ROOT/'nbs'/f'{nb}.ipynb', out/f'{nb}.ipynb', '-y', json.dumps(dict(dataset='digits', seed=0, out=str(out)))],
+                       env=os.environ | {'DFKD_SHIPPED': '0'}, check=True)
+    for f in sorted((out/'results').glob('*.json')):
         r = json.loads(f.read_text())
-        what = r['stage'], r.get('rung'), r['variant']
-        if what in loaded or not wanted(r): continue
-        loaded.add(what)
-        shutil.copytree(f.parent, new/r['stage']/f.parent.name)
+        if f.name.endswith('.run.json') or (r.get('rung'), r['variant']) in LEFT_OUT: continue
+        run = Run(r['stage'], r['config'])
+        assert run.finished, f'{run.path} is not what {f.name} was recorded from'
+        shutil.copytree(run.path, new/run.stage/run.key, ignore=shutil.ignore_patterns('run.json', '.*'))
     size = sum(f.stat().st_size for f in new.rglob('*') if f.is_file())
-    for f in sorted(new.rglob('weights.safetensors')): print(f'{f.stat().st_size/1e6:6.2f} MB  {f.relative_to(new)}')
+    for f in sorted(new.rglob('weights.safetensors')): print(f'{f.stat().st_size/1e6:6.2f} MB  {f.parent.relative_to(new)}')
     if size > LIMIT: sys.exit(f'{size/1e6:.2f} MB are more than the {LIMIT/1e6:.0f} MB that may travel with the repository')
     shutil.rmtree(dest, ignore_errors=True)
     shutil.copytree(new, dest)
-    print(f'{len(loaded)} stages, {size/1e6:.2f} MB, in {dest.relative_to(ROOT)}')
+    print(f'{size/1e6:.2f} MB in {dest.relative_to(ROOT)}')
 
 if __name__ == '__main__': main()
