@@ -55,8 +55,9 @@ def write_atomic(path:Path, # Where the file shall be
 # %% ../nbs/00_runs.ipynb #7cd90a7d
 def _pack(x, tensors):
     if isinstance(x, torch.Tensor):
+        last = x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         tensors[str(len(tensors))] = x.detach().cpu().contiguous().clone()
-        return {'tensor': str(len(tensors)-1)}
+        return {'tensor': str(len(tensors)-1), **({'channels_last': True} if last else {})}
     if isinstance(x, dict): return {'dict': [[k, _pack(v, tensors)] for k,v in x.items()]}
     if isinstance(x, (list, tuple)): return [_pack(v, tensors) for v in x]
     return x.item() if isinstance(x, np.generic) else x
@@ -64,7 +65,9 @@ def _pack(x, tensors):
 def _unpack(x, tensors):
     if isinstance(x, list): return [_unpack(v, tensors) for v in x]
     if not isinstance(x, dict): return x
-    return tensors[x['tensor']] if 'tensor' in x else {k: _unpack(v, tensors) for k,v in x['dict']}
+    if 'tensor' not in x: return {k: _unpack(v, tensors) for k,v in x['dict']}
+    t = tensors[x['tensor']]
+    return t.contiguous(memory_format=torch.channels_last) if x.get('channels_last') else t # optimisers want their moments laid out as the weights are
 
 def save_tree(path:Path, # File to write, ending in `.safetensors`
               tree, # Nested dicts and lists of tensors, numbers, strings, None
@@ -444,8 +447,8 @@ def plot_flow(boxes:dict, # name -> (x, y, text, colour)
              for name,(x,y,text,colour) in boxes.items()}
     for a,b,text in arrows:
         (x0, y0), (x1, y1) = boxes[a][:2], boxes[b][:2]
-        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', color='#444444', patchA=patch[a], patchB=patch[b], shrinkA=3, shrinkB=3), zorder=1)
-        ax.text((x0+x1)/2, (y0+y1)/2, text, ha='center', va='center', fontsize=7.5, zorder=4, bbox=dict(fc='white', ec='none', alpha=.9, pad=.8))
+        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', color='#444444', patchA=patch[a], patchB=patch[b], shrinkA=3, shrinkB=3), zorder=5) # after the boxes, whose outlines it meets
+        ax.text((x0+x1)/2, (y0+y1)/2, text, ha='center', va='center', fontsize=7.5, zorder=6, bbox=dict(fc='white', ec='none', alpha=.9, pad=.8))
     xs, ys = [b[0] for b in boxes.values()], [b[1] for b in boxes.values()]
     ax.set(xlim=(min(xs)-.7, max(xs)+.7), ylim=(min(ys)-.5, max(ys)+.5)); ax.axis('off')
     return fig
