@@ -55,7 +55,7 @@ class Distill(Callback):
         self.ps,self.pt = Probe(student, block, tokens=probe == 'gram'),Probe(teacher, block, tokens=probe == 'gram')
         device = next(teacher.parameters()).device
         self.precision = pick_dtype(teacher.width, device), device
-    def row(self, p): return p.ap if self.probe == 'attention' else gram_row(p.tokens)
+    def row(self, p): return row_of(p, self.probe)
     def before_fit(self): self.ps.__enter__()
     def after_fit(self): self.ps.__exit__()
     def after_cancel_fit(self): self.after_fit()
@@ -82,7 +82,7 @@ class Distill(Callback):
         return total
 
 # %% ../nbs/06_distill.ipynb #b1b66a91
-@stage('student', 'distill', also=lambda a: {'architecture': MODELS.get(a['student'])})
+@stage('student', 'distill', also=lambda a: {'architecture': MODELS.get(a['student'])}, parallel=True)
 def distill(run,
             teacher:Run, # A finished teacher
             source, # An image source: `rung`, `sample(n, seed)`, `identity`
@@ -103,6 +103,7 @@ def distill(run,
             block:int|str=-1, # Which block is probed
             augment:str='none', # One of `AUGMENT`
             mixup:float=0., # α of mixup
+            labels:str='asked', # Labels of the cross-entropy: 'asked' of the source, or what the 'teacher' sees
             variant:str='default', # Name in the results
             recipe:str='ours', # Name in the results
             seed:int=0,
@@ -110,6 +111,7 @@ def distill(run,
     "Train a student on images of a source (Algorithm 1, Eq. 8–10)"
     if source.rung != 'real': run.ledger.forbid = ('train', 'valid')
     if probe not in ('attention', 'gram'): raise ValueError(f"probe must be 'attention' or 'gram', got {probe!r}")
+    if labels not in ('asked', 'teacher'): raise ValueError(f"labels must be 'asked' or 'teacher', got {labels!r}")
     T = load_classifier(teacher).requires_grad_(False)
     p = teacher.result['params']
     check_labels(T, len(data.classes))
@@ -121,7 +123,7 @@ def distill(run,
     def draw(s):
         x, y = source.sample(n_images, s)
         logits = predict(T, x)
-        return x, logits.argmax(1) if y is None else y, accuracy(logits, y) if y is not None else None
+        return x, logits.argmax(1) if y is None or labels == 'teacher' else y, accuracy(logits, y) if y is not None else None
     x, y, label_agreement = draw(seed)
     if not live:
         rows = [cb.ask(to_unit(b.to(pick_device()))) for b in x.split(512)]
@@ -137,7 +139,7 @@ def distill(run,
                                  **({'label_agreement': label_agreement} if label_agreement is not None else {})},
                      'confusion': torch.bincount(test[1]*p['num_classes']+ls.argmax(1), minlength=p['num_classes']**2).view(-1, p['num_classes']).tolist(),
                      'params': {'parameters': n_params(S), 'num_classes': p['num_classes'], 'mean': p['mean'], 'std': p['std'], 'images': len(x), 'fresh': fresh, 'epochs': epochs, 'bs': bs, 'lr': lr,
-                                'betas': list(betas), 'wd': wd, 'kd': kd, 'ce': ce, 'patch': patch, 'tau': tau, 'probe': probe, 'block': block, 'augment': augment, 'mixup': mixup}}
+                                'betas': list(betas), 'wd': wd, 'kd': kd, 'ce': ce, 'patch': patch, 'tau': tau, 'probe': probe, 'block': block, 'augment': augment, 'mixup': mixup, 'labels': labels}}
 
 # %% ../nbs/06_distill.ipynb #9eb48630
 class FreshBatches(Batches):

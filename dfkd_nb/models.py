@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['MODELS', 'RECIPES', 'create_net', 'n_params', 'paper', 'table_audit', 'table_unsaid', 'logits_of', 'Classifier',
            'create_classifier', 'channel_stats', 'Batches', 'predict', 'accuracy', 'Resume', 'Curve', 'Augment',
-           'Precision', 'precision_callback', 'fit', 'Clip', 'check_labels', 'train_teacher', 'load_classifier']
+           'Share', 'spread', 'bare', 'mean_over_processes', 'Precision', 'precision_callback', 'fit', 'Clip',
+           'check_labels', 'train_teacher', 'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 from contextlib import nullcontext
@@ -169,9 +170,9 @@ class Resume(Callback):
         if self.epoch < self.upto: raise CancelEpochException
     def after_epoch(self):
         if self.epoch >= self.upto: self.upto = next(self.loop, self.n_epoch)
-    def state(self): return {'model': self.learn.model.state_dict(), 'opt': self.learn.opt.state_dict()}
+    def state(self): return {'model': bare(self.learn.model).state_dict(), 'opt': self.learn.opt.state_dict()}
     def load(self, s):
-        load_weights(self.learn.model, s['model'])
+        load_weights(bare(self.learn.model), s['model'])
         self.learn.opt.load_state_dict(s['opt'])
 
 class Curve(Callback):
@@ -188,8 +189,8 @@ class Curve(Callback):
         self.n += 1
         for k,v in getattr(self.learn, 'parts', {'loss': self.loss}).items(): self.sums[k] = self.sums.get(k, 0.)+v.detach()
     def after_train(self):
-        row = {'epoch': self.epoch+1, **{k: round(float(v)/self.n, 6) for k,v in self.sums.items()}}
-        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row['accuracy'] = accuracy(predict(self.learn.model, self.x), self.y)
+        row = {'epoch': self.epoch+1, **{k: round(float(mean_over_processes(v))/self.n, 6) for k,v in self.sums.items()}}
+        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row['accuracy'] = accuracy(predict(bare(self.learn.model), self.x), self.y)
         self.run.log.append(row)
 
 class Augment(Callback):
@@ -197,6 +198,30 @@ class Augment(Callback):
     order = -5
     def __init__(self, how:str): self.how = how
     def before_batch(self): self.learn.xb = (augment(self.xb[0], self.how),)
+
+class Share(Callback):
+    "Leaves each of several processes its share of a batch; all have drawn and augmented the same one"
+    order = -4
+    def before_batch(self):
+        rank, n = world()
+        self.learn.xb, self.learn.yb = (tuple(t[rank::n] for t in b) for b in (self.xb, self.yb))
+
+def spread(model:nn.Module) -> nn.Module: # On this process's device
+    "The model, spread over the processes that `accelerate launch` started; their gradients are averaged"
+    if world()[1] == 1: return model.to(pick_device())
+    from accelerate import Accelerator
+    return Accelerator(cpu=pick_device().type == 'cpu').prepare_model(model)
+
+def bare(model:nn.Module) -> nn.Module:
+    "The model inside, where it is spread over processes"
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+
+def mean_over_processes(v:torch.Tensor) -> torch.Tensor:
+    "Mean of a value that each process has"
+    if world()[1] > 1:
+        torch.distributed.all_reduce(v := v.clone())
+        v = v/world()[1]
+    return v
 
 class Precision(Callback):
     "Autocast on the CPU for the forward pass (fastai's `to_bf16` is silently float32 there); logits reach the loss as float32"
@@ -230,8 +255,9 @@ def fit(run:Run, # Where checkpoints and the log go
     dls = DataLoaders(batches, [])
     dls.n_inp = 1
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=tuple(betas), weight_decay=wd, fused=True))
-    cbs = [c for c in (*cbs, Resume(run), Curve(run, *curve), Clip(), precision_callback(model.width, device)) if c is not None]
-    learn = Learner(dls, model.to(device), loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=True, wd_bn_bias=True)
+    if batches.bs % world()[1]: raise ValueError(f"a batch of {batches.bs} images cannot be shared evenly by {world()[1]} processes: choose bs as a multiple of {world()[1]}")
+    cbs = [c for c in (*cbs, *([Share()] if world()[1] > 1 else []), Resume(run), Curve(run, *curve), Clip(), precision_callback(model.width, device)) if c is not None]
+    learn = Learner(dls, spread(model), loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=True, wd_bn_bias=True)
     learn.create_opt()
     with learn.no_bar(), learn.no_logging(): learn.fit(epochs, lr, cbs=ParamScheduler({'lr': combined_cos(.2, lr/25, lr, lr/1e4)}))
     model.eval()
@@ -255,7 +281,7 @@ def check_labels(model:Classifier, classes:int):
     with torch.no_grad(): k = model(torch.zeros(2, model.chans or 3, model.size or 32, model.size or 32, device=next(model.parameters()).device)).shape[1]
     if k != classes: raise ValueError(f"{model.name} has {k} classes, the data {classes}: create or load a network for {classes} classes")
 
-@stage('teacher', 'models', also=lambda a: {'architecture': MODELS.get(a['model'])})
+@stage('teacher', 'models', also=lambda a: {'architecture': MODELS.get(a['model'])}, parallel=True)
 def train_teacher(run,
                   data:ImageData, # Real images: this is the owner's side
                   model:str='vit_digits_teacher', # Name for `create_net`
