@@ -6,7 +6,8 @@
 __all__ = ['ARGUMENTS', 'FIELDS', 'project_root', 'runs_root', 'shipped_root', 'world', 'write_atomic', 'save_tree', 'load_tree',
            'seed_all', 'pick_device', 'pick_dtype', 'autocast', 'LedgerError', 'Ledger', 'note_read', 'code_hash',
            'weights_hash', 'identity', 'Run', 'round_weights', 'load_weights', 'provenance', 'stage', 'record',
-           'read_results', 'mean_sd', 'show_setting', 'save_table', 'save_figure', 'plot_flow']
+           'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting', 'save_table', 'save_figure',
+           'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, functools, hashlib, inspect, json, os, platform, random, subprocess, time, warnings
@@ -415,12 +416,13 @@ def record(run:Run, # A finished stage
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
                  **where, # Keep only results with these fields, such as `stage='student'`
                 ) -> pd.DataFrame: # One row a result: fields, metrics, `log` and `params`
-    "Results as a table; its metrics are columns"
+    "Results as a table; its metrics are columns, and so are the minutes that each took (which vary)"
     folder = Path(out or project_root()/'paper_figures'/'smoke')/'results'
-    rows = [json.loads(p.read_text()) for p in sorted(folder.glob('*.json')) if not p.name.endswith('.run.json')]
-    rows = [r for r in rows if all(r.get(k) == v for k,v in where.items())]
-    return pd.DataFrame([{**{k: r.get(k) for k in FIELDS}, **r['metrics'], 'log': r['log'], 'params': r.get('params', {})} for r in rows],
-                        columns=None if rows else FIELDS+['accuracy', 'log', 'params'])
+    rows = [(json.loads(p.read_text()), p.with_suffix('.run.json')) for p in sorted(folder.glob('*.json')) if not p.name.endswith('.run.json')]
+    rows = [(r, p) for r,p in rows if all(r.get(k) == v for k,v in where.items())]
+    minutes = lambda p: json.loads(p.read_text())['minutes'] if p.exists() else None
+    return pd.DataFrame([{**{k: r.get(k) for k in FIELDS}, **r['metrics'], **{k: r.get(k, d) for k,d in (('log', []), ('params', {}), ('curve', []))}, 'minutes': minutes(p)} for r,p in rows],
+                        columns=None if rows else FIELDS+['accuracy', 'log', 'params', 'curve', 'minutes'])
 
 # %% ../nbs/00_runs.ipynb #e01973b2
 def mean_sd(values, # Numbers, one a seed; fractions for percentages
@@ -431,6 +433,30 @@ def mean_sd(values, # Numbers, one a seed; fractions for percentages
     v = np.asarray([x for x in values if x is not None and x == x], float)*scale
     if not len(v): return '–'
     return f'{v.mean():.{digits}f}' + (f' ± {v.std(ddof=1):.{digits}f}' if len(v) > 1 else '') + f' (n={len(v)})'
+
+# %% ../nbs/00_runs.ipynb #cc3cbd92
+def paired_difference(a, # Values, one a seed
+                      b, # Values of the other method, same seeds in the same order
+                     ) -> dict: # mean, low and high of the 95 % interval, n
+    "Mean of the paired differences a−b with its 95 % t-interval (infinite for a single pair)"
+    from scipy.stats import t
+    d = np.asarray(a, float)-np.asarray(b, float)
+    half = t.ppf(.975, len(d)-1)*d.std(ddof=1)/len(d)**.5 if len(d) > 1 else float('inf')
+    return {'difference': d.mean() if len(d) else float('nan'), 'low': d.mean()-half if len(d) else float('nan'), 'high': d.mean()+half if len(d) else float('nan'), 'n': len(d)}
+
+def paired(results:pd.DataFrame, # From `read_results`, of one stage and data set
+           metrics:list, # Names of its columns
+           a:str='default', # Variant
+           b:str='unguided', # The variant it is compared with
+           scale:float=1., # 100 turns fractions into points
+          ) -> pd.DataFrame: # One row a metric: `a`, `b` (means), `difference`, `low`, `high`, `n`
+    "Differences a−b of two variants over the seeds that both have, with 95 % intervals"
+    if not len(results): return pd.DataFrame(columns=['metric', 'a', 'b', 'difference', 'low', 'high', 'n'])
+    of = lambda v: results[results.variant == v].set_index('seed').sort_index()
+    x, y = of(a), of(b)
+    seeds = x.index.intersection(y.index)
+    return pd.DataFrame([{'metric': m, 'a': x.loc[seeds, m].mean()*scale, 'b': y.loc[seeds, m].mean()*scale,
+                          **paired_difference(x.loc[seeds, m]*scale, y.loc[seeds, m]*scale)} for m in metrics])
 
 # %% ../nbs/00_runs.ipynb #f5a6ac6f
 def show_setting(v) -> str:
