@@ -26,6 +26,9 @@ test: $(READY)  ## every notebook and pytest, with coverage of the package
 paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared with the committed ones
 	@$(BIN)/python tools/paper.py $(SCALE)
 
+verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
+	@$(BIN)/python tools/verify.py $(SCALE)
+
 alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a machine
 	@$(BIN)/python tools/alone.py $(NB)
 
@@ -48,5 +51,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test paper alone shipped outputs readme links clean-check
+.PHONY: help setup test paper verify alone shipped outputs readme links clean-check
 .DEFAULT_GOAL := help

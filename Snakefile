@@ -7,23 +7,19 @@ import graph
 
 SCALE = config.get('scale', 'smoke')
 CFG   = graph.load(SCALE)
-PLAN, SETS = CFG['plan'], list(CFG['plan'])
+PLAN  = CFG['plan']
 BUILD = f'build/{SCALE}'
 OUT   = Path(workflow.basedir).resolve()/BUILD
 DRAWN = graph.drawn(CFG)
 RUN   = f'{sys.executable} tools/execute.py'
 os.environ['DFKD_PARENT'] = str(os.getpid())     # jobs end with this process, even when it is killed
-os.environ['DFKD_SHIPPED'] = '0'                  # all is made here: the finished stages that travel with the repository do not count
+os.environ.setdefault('DFKD_SHIPPED', '0')        # all is made here: the finished stages that travel with the repository do not count, unless asked for
 
 # Hashes are computed here, once: a params function that took `input` would be left out of the rerun triggers, silently.
 CODE = {nb: graph.code_hash(f'nbs/{nb}.ipynb', stages=True) for nb in graph.STAGES}
 DRAW = {name: graph.code_hash(f'nbs/{nb}.ipynb') for name, (nb, _) in DRAWN.items()}
 
 def job(nb, dataset, seed): return f'{BUILD}/jobs/{nb}-{dataset}-seed{seed}.ipynb'
-
-def before(w):
-    i = graph.STAGES.index(w.nb)
-    return [job(graph.STAGES[i-1], w.dataset, w.seed)] if i else []
 
 def draw_params(w):
     nb, dataset = DRAWN[w.name]
@@ -35,18 +31,19 @@ rule all:
     input: [f'{BUILD}/notebooks/{name}.ipynb' for name in DRAWN]
 
 rule stages:
-    input: before, nb=ancient('nbs/{nb}.ipynb')
+    input: lambda w: [job(n, w.dataset, w.seed) for n in graph.NEEDS[w.nb]], nb=ancient('nbs/{nb}.ipynb')
     output: BUILD + '/jobs/{nb}-{dataset}-seed{seed}.ipynb'
     log: BUILD + '/log/{nb}-{dataset}-seed{seed}.ipynb'     # a failed job loses its output, and keeps its log
     params:
         code=lambda w: CODE[w.nb],
         p=lambda w: graph.one_line(graph.parameters(CFG, w.nb, w.dataset, int(w.seed), OUT)),
     threads: CFG.get('threads', 1)
+    priority: lambda w: graph.remaining(CFG, w.nb, w.dataset)     # the longest chain starts first, or it is alone at the end
     shell: RUN + ' --stages {input.nb} {log} -y {params.p:q} && cp {log} {output}'
 
 rule draw:
     input:
-        [job(nb, d, s) for nb in graph.STAGES for d in SETS for s in PLAN[d]],
+        [job(*j) for j in graph.jobs(CFG)],
         nb=lambda w: ancient(f'nbs/{DRAWN[w.name][0]}.ipynb'),
     output: BUILD + '/notebooks/{name}.ipynb'
     log: BUILD + '/log/{name}.ipynb'

@@ -271,7 +271,7 @@ class Clip(Callback):
 RECIPES = { # data set: how its teacher is trained
     'digits':     dict(model='vit_digits_teacher', epochs=65, bs=64, lr=2e-3, augment='affine'),
     'digits_rgb': dict(model='vit_rgb_teacher', epochs=45, bs=64, lr=2e-3, augment='affine'),
-    'mnist':      dict(model='vit_mnist_teacher', epochs=12, bs=128, lr=1e-3, augment='affine'),
+    'mnist':      dict(model='vit_mnist_teacher', epochs=12, bs=128, lr=3e-4, augment='affine'),
     'cifar10':    dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
     'cifar100':   dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
 }

@@ -1,8 +1,9 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
-import ast, json, re, subprocess, tomllib
-import pytest
-import execute, graph, links, outputs, readme, report
+import ast, json, re, shutil, subprocess, sys, tomllib
+import pytest, torch, yaml
+import execute, graph, links, outputs, readme, report, verify
 from cells import NBS, ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
+from dfkd_nb.runs import save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
 FLAGS = {'slow', 'cuda', 'net'}
@@ -124,6 +125,59 @@ def test_parameters_of_a_scale():
     assert graph.parameters(cfg, '04_gan', 'a', 0, 'o')['steps'] == 9 and graph.parameters(cfg, '04_gan', 'b', 0, 'o')['steps'] == 5
     with pytest.raises(SystemExit, match='smoke'): graph.load('nosuch')
 
+SCALES = ['smoke', *sorted(p.stem for p in (ROOT/'scales').glob('*.yaml'))]
+scales = pytest.mark.parametrize('scale', SCALES)
+
+def test_needs_come_first():
+    names = list(graph.NEEDS)
+    assert names == sorted(names) and graph.MINUTES.keys() == graph.NEEDS.keys() and set(graph.STAGES) <= set(names)
+    assert all(names.index(n) < names.index(nb) for nb, needs in graph.NEEDS.items() for n in needs)
+
+@scales
+def test_jobs_of_a_scale(scale):
+    cfg = graph.load(scale)
+    jobs, drawn = graph.jobs(cfg), graph.drawn(cfg)
+    for i, (nb, d, s) in enumerate(jobs): assert {(n, d, s) for n in graph.NEEDS[nb]} <= set(jobs[:i])
+    assert {nb for nb, _ in drawn.values()} >= {nb for nb, _, _ in jobs}
+    assert not [n for n, (nb, d) in drawn.items() if nb in graph.STAGES and d not in graph.sets(cfg, nb)]
+    for nb, d, _ in jobs:     # who waits for a job has less before it
+        assert all(graph.remaining(cfg, nb, d) < graph.remaining(cfg, n, d) for n in graph.NEEDS[nb])
+
+def test_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(graph, 'STAGES', list(graph.NEEDS))
+    (tmp_path/'scales').mkdir()
+    def load(text):
+        (tmp_path/'scales/x.yaml').write_text(text)
+        return graph.load('x', tmp_path)
+    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: []}}')
+    assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)] and len(graph.jobs(cfg)) == 4*3 + 1
+    assert graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill'] < graph.remaining(graph.SMOKE, '04_gan', 'digits')
+    for bad, why in {'only: {05_fidd: [a]}': '05_fidd', 'parameters: {04_gn: {}}': '04_gn', 'only: {05_fid: [c]}': 'c is not in the plan', 'only: {04_gan: []}': '04_gan, which it needs'}.items():
+        with pytest.raises(SystemExit, match=why): load(f'plan: {{a: [0]}}\n{bad}')
+
+def dry(*args):
+    got = subprocess.run([sys.executable, '-m', 'snakemake', '-n', '--forceall', *args], cwd=ROOT, capture_output=True, text=True)
+    assert got.returncode == 0, got.stderr[-3000:]
+    return got.stdout + got.stderr
+
+@scales
+def test_dry_run(scale):
+    "Every job once, with its priority."
+    said, cfg = dry('-c2', '--config', f'scale={scale}'), graph.load(scale)
+    assert re.search(rf'^stages +{len(graph.jobs(cfg))}$', said, re.M) and re.search(rf'^draw +{len(graph.drawn(cfg))}$', said, re.M)
+    want = sorted(graph.remaining(cfg, nb, d) for nb, d, _ in graph.jobs(cfg))
+    assert sorted(float(p) for p in re.findall(r'priority: (\S+)', said)) == want
+
+def test_slurm_profile():
+    "It parses, and a dry run (which needs no Slurm) asks for what it says."
+    profile = yaml.safe_load((ROOT/'profiles/slurm/config.yaml').read_text())
+    assert profile['executor'] == 'slurm' and {'runtime', 'mem_mb', 'cpus_per_task'} <= profile['default-resources'].keys()
+    assert profile['set-resources'].keys() <= {'stages', 'draw'}
+    paper = (ROOT/'tools/paper.py').read_text()
+    assert all(f"'{t}'" in paper for t in profile['rerun-triggers']) and '--rerun-incomplete' in paper
+    said = dry('--workflow-profile', 'profiles/slurm')
+    assert said.count('gres=gpu:1') == len(graph.jobs(graph.SMOKE)) and 'cpus_per_task=2' in said
+
 # --- report.py
 
 def result(acc, rung='gan', **kw):
@@ -138,18 +192,53 @@ def test_noise_may_vary_more():
 
 def test_report(tmp_path, capsys):
     b, d = tmp_path/'build/smoke', tmp_path/'paper_figures/smoke'
-    (b/'results').mkdir(parents=True); (d/'weights').mkdir(parents=True); (d/'weights/w.safetensors').write_text('w')
-    for n, x in {'results/a.json': result(.95), 'results/a.run.json': b'{"minutes": 1}', 'table1.csv': b'1', 'fig01.png': b'p'}.items(): (b/n).write_bytes(x)
+    (b/'results').mkdir(parents=True); (d/'weights').mkdir(parents=True); (d/'weights/notes.txt').write_text('kept')
+    (b/'weights').mkdir(); weights = b/'weights/a.safetensors'
+    for n, x in {'results/a.json': result(.95), 'results/a.run.json': b'{"minutes": 1}', 'table1.csv': b'1', 'fig01.png': b'p', 'weights/a.safetensors': b'w'}.items(): (b/n).write_bytes(x)
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
     (b/'results/a.json').write_bytes(result(.96)); (b/'table1.csv').write_text('2')
-    assert report.main(['smoke'], tmp_path) == 0 and '1 within tolerance' in capsys.readouterr().out
-    (b/'results/a.json').write_bytes(result(.8))
-    assert report.main(['smoke'], tmp_path) == 1 and 'outside: results/a.json: accuracy' in capsys.readouterr().out
-    (b/'results/a.json').rename(b/'results/b.json')
-    assert report.main(['smoke'], tmp_path) == 1 and 'missing: results/a.json' in capsys.readouterr().out
-    assert (d/'weights/w.safetensors').exists() and not (d/'results/a.json').exists() and (b/'report.md').exists() and not (d/'report.md').exists()
+    assert report.main(['smoke'], tmp_path) == 0 and '1 within tolerance' in (out := capsys.readouterr().out) and 'weights of record: 1 identical' in out
+    weights.write_bytes(b'W')               # another machine's
+    assert report.main(['smoke'], tmp_path) == 0 and '1 of other bits' in capsys.readouterr().out and (d/'weights/a.safetensors').read_bytes() == b'W'
+    (b/'results/a.json').write_bytes(result(.8)); weights.write_bytes(b'w')
+    assert report.main(['smoke'], tmp_path) == 1 and 'outside: results/a.json: accuracy' in (out := capsys.readouterr().out) and 'outside: weights/a.safetensors' in out
+    (b/'results/a.json').rename(b/'results/b.json'); weights.unlink()
+    assert report.main(['smoke'], tmp_path) == 1 and 'missing: results/a.json' in (out := capsys.readouterr().out) and 'missing: weights/a.safetensors' in out
+    assert not (d/'weights/a.safetensors').exists() and (d/'weights/notes.txt').exists() and not (d/'results/a.json').exists() and (b/'report.md').exists() and not (d/'report.md').exists()
+
+# --- verify.py
+
+@pytest.fixture
+def of_record(tmp_path):
+    "A scale of one student, the one that travels with the repository: (root, its weights, its result)"
+    run = next(p.parent for p in sorted((ROOT/'tests_data/digits/student').glob('*/result.json')) if json.loads(p.read_text())['rung'] == 'gan')
+    weights, kept = tmp_path/'paper_figures/x/weights/student.safetensors', tmp_path/'paper_figures/x/results/student.json'
+    for src, dst in ((run/'weights.safetensors', weights), (run/'result.json', kept)):
+        dst.parent.mkdir(parents=True)
+        shutil.copy(src, dst)
+    return tmp_path, weights, kept
+
+def test_verify(of_record, capsys):
+    root, weights, _ = of_record
+    assert verify.main(['x'], root) == 0 and '1 of 1' in (out := capsys.readouterr().out) and '360 test images of digits' in out
+    other = {k: torch.zeros_like(v) for k, v in verify.load_tree(weights).items()}
+    save_tree(weights, other)
+    assert verify.main(['x'], root) == 1 and 'NOT: student: 1' in capsys.readouterr().out
+    save_tree(weights, dict(list(other.items())[1:]))
+    assert verify.main(['x'], root) == 1 and 'another architecture' in capsys.readouterr().out
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert verify.main(['x'], root) == 1 and 'cannot be loaded' in capsys.readouterr().out
+
+def test_verify_cannot(of_record, capsys):
+    root, weights, kept = of_record
+    kept.write_text(kept.read_text().replace('"dataset": "digits"', '"dataset": "nosuch"', 1))
+    assert verify.main(['x'], root) == 2 and 'nosuch' in capsys.readouterr().err
+    kept.unlink()
+    assert verify.main(['x'], root) == 1 and 'has no result' in capsys.readouterr().out
+    weights.unlink()
+    assert verify.main(['x'], root) == 2 and 'make paper SCALE=x' in capsys.readouterr().err
 
 # --- outputs.py, readme.py, links.py
 

@@ -4,28 +4,52 @@ from pathlib import Path
 import yaml
 from cells import NBS, ROOT, declared, evals, module, numbered, read, source, tags
 
-# Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same two keys.
+# What each stage notebook needs to have run before it, for the same data set and seed
+NEEDS = {'02_models': [], '03_probes': ['02_models'], '04_gan': ['03_probes'], '05_fid': ['04_gan'], '06_distill': ['04_gan'], '07_ablations': ['06_distill']}
+STAGES = [nb for nb in NEEDS if (NBS/f'{nb}.ipynb').exists()]
+PER_DATASET = STAGES[1:]        # drawn once per data set, the others once
+# Roughly one smoke job on one core; what starts first follows from these, and no result does
+MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5}
+
+# Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same keys.
 SMOKE = dict(plan={'digits': [0, 1, 2], 'digits_rgb': [0]},
+             only={'05_fid': ['digits'], '07_ablations': ['digits']},   # notebook: its data sets, where these are not all of the plan's
              parameters={})     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
-STAGES = ['02_models', '03_probes', '04_gan', '06_distill']     # each needs what the one before it made
-PER_DATASET = STAGES[1:]                                        # drawn once per data set, the others once
 
 def load(scale, root=ROOT):
-    "Plan and parameters of a scale."
-    if scale == 'smoke': return SMOKE
+    "Plan, `only` and parameters of a scale."
     path = root/'scales'/f'{scale}.yaml'
-    if not path.exists(): raise SystemExit(f"no scale {scale!r}: there are {', '.join(['smoke', *sorted(p.stem for p in path.parent.glob('*.yaml'))])}")
-    return {'parameters': {}, **yaml.safe_load(path.read_text(encoding='utf-8'))}
+    if scale != 'smoke' and not path.exists():
+        raise SystemExit(f"no scale {scale!r}: there are {', '.join(['smoke', *sorted(p.stem for p in path.parent.glob('*.yaml'))])}")
+    cfg = {'only': {}, 'parameters': {}, **(SMOKE if scale == 'smoke' else yaml.safe_load(path.read_text(encoding='utf-8')))}
+    known = {*NEEDS, *(p.stem for p in numbered())}     # a misspelt name would count for nothing, silently
+    bad  = [f'{k}: there is no notebook {nb}' for k in ('only', 'parameters') for nb in cfg[k] if nb not in known]
+    bad += [f'only: {nb}: {d} is not in the plan' for nb, ds in cfg['only'].items() for d in ds if d not in cfg['plan']]
+    bad += [f'{nb} runs for {d}, and {n}, which it needs, does not' for nb, d, _ in jobs(cfg) for n in NEEDS[nb] if d not in sets(cfg, n)]
+    if bad: raise SystemExit(f"scale {scale}: {'; '.join(dict.fromkeys(bad))}")
+    return cfg
+
+def sets(cfg, nb):
+    "The data sets that a notebook runs for."
+    return [d for d in cfg['plan'] if d in cfg.get('only', {}).get(nb, cfg['plan'])]
+
+def jobs(cfg):
+    "All (notebook, data set, seed) to compute, each after what it needs."
+    return [(nb, d, s) for nb in STAGES for d in sets(cfg, nb) for s in cfg['plan'][d]]
+
+def remaining(cfg, nb, dataset):
+    "Minutes from the start of a job to the end of the longest chain that waits for it."
+    after = [n for n in STAGES if nb in NEEDS[n] and dataset in sets(cfg, n)]
+    return round(MINUTES[nb] + max((remaining(cfg, n, dataset) for n in after), default=0), 1)
 
 def drawn(cfg, nbs=NBS):
     "Executed copies of the last pass: {name: (notebook, data set)}; the first data set's copy bears the notebook's own name."
-    sets = list(cfg['plan'])
-    return {nb if d == sets[0] else f'{nb}-{d}': (nb, d)
-            for nb in (p.stem for p in numbered(nbs)) for d in (sets if nb in PER_DATASET else sets[:1])}
+    return {f'{nb}-{d}' if i else nb: (nb, d)
+            for nb in (p.stem for p in numbered(nbs)) for i, d in enumerate(sets(cfg, nb)[:None if nb in PER_DATASET else 1])}
 
 def parameters(cfg, nb, dataset, seed, out):
     "What one execution is given; a data set's own values win over the notebook's."
-    mine = cfg['parameters'].get(nb, {})
+    mine = cfg['parameters'].get(nb) or {}
     common = {k: v for k, v in mine.items() if k not in cfg['plan']}
     return dict(dataset=dataset, seed=seed, out=str(out)) | common | mine.get(dataset, {})
 

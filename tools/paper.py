@@ -8,15 +8,17 @@ from cells import ROOT
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('scale', nargs='?', default='smoke')
-    p.add_argument('-c', '--cores', default=len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())
-    a, more = p.parse_known_args(args)      # whatever else: Snakemake's, such as --profile
+    p.add_argument('-c', '--cores', help="default: this machine's, or those of a profile")
+    a, more = p.parse_known_args(args)      # whatever else: Snakemake's, such as --workflow-profile profiles/slurm
+    here = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    cores = a.cores or (None if any('profile' in m for m in more) else here)
     (ROOT/'build').mkdir(exist_ok=True)
     start = time.time()
     lock = open(ROOT/'build/.paper.lock', 'w')
     try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError: print('another `make paper` is at work here', file=sys.stderr); return 1
     def run(*cmd):      # Snakemake holds our lock with us: should only this process be killed, a second run still sees the first
-        cmd = [sys.executable, '-m', 'snakemake', f'-c{a.cores}', '--config', f'scale={a.scale}', *cmd]
+        cmd = [sys.executable, '-m', 'snakemake', *([f'-c{cores}'] if cores else []), '--config', f'scale={a.scale}', *cmd]
         return subprocess.run(cmd, cwd=ROOT, pass_fds=[lock.fileno()]).returncode
     # ours is the only run, so a lock of Snakemake's that is still there was left by a killed one
     if any((ROOT/'.snakemake/locks').glob('*')): run('--unlock', '--quiet')

@@ -5,9 +5,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 
-MADE   = ['results/*.json', '*.csv', '*.md', '*.png', '*.svg']      # what a run makes, and publishing may replace
-KEPT   = {'report.md', 'README.md'}                                  # ... but for these
-VARIES = set()                                                       # tables and figures drawn from *.run.json: not compared
+MADE   = ['results/*.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']      # what a run makes, and publishing may replace
+KEPT   = {'report.md', 'README.md'}     # ... but for these
+VARIES = set()      # tables and figures drawn from *.run.json: not compared
 # How far a metric may lie from the committed one on another machine, in its own unit; narrower keys win.
 # One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs like another seed's.
 TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'agreement': .05, 'alignment': .10, 'label_agreement': .12, 'probe_cosine': .10, 'balance': .05,
@@ -31,7 +31,7 @@ def committed(scale, root=ROOT):
 
 def kind(name):
     if name.endswith('.run.json') or name in VARIES: return 'varies'
-    return {'.json': 'result', '.csv': 'table', '.md': 'table'}.get(Path(name).suffix, 'figure')
+    return {'.json': 'result', '.safetensors': 'weights', '.csv': 'table', '.md': 'table'}.get(Path(name).suffix, 'figure')
 
 def allowed(metric, value, result):
     "The tolerance of one metric of one result."
@@ -60,13 +60,17 @@ def deviation(old, new):
     return worst
 
 def compare(old, new):
-    "What became of every compared file: {name: (verdict, note)}, verdicts identical, within, outside, missing, new; drawn files: identical, redrawn."
+    """What became of every compared file: {name: (verdict, note)}, verdicts identical, within, outside, missing, new; drawn files: identical, redrawn.
+    Another machine's weights are other bits: they are within when their result is."""
     out = {}
     for name in sorted(old.keys() | new.keys()):
         if kind(name) == 'varies': continue
         if name not in new: out[name] = 'missing', ''
         elif name not in old: out[name] = 'new', ''
         elif old[name] == new[name]: out[name] = 'identical', ''
+        elif kind(name) == 'weights':   # results/ come before weights/ in this loop
+            result = out.get(f'results/{Path(name).stem}.json', ('missing', ''))[0]
+            out[name] = 'within' if result in ('identical', 'within') else 'outside', f'its result is {result}'
         elif kind(name) != 'result': out[name] = 'redrawn', ''
         else:
             try: share, note = deviation(json.loads(old[name]), json.loads(new[name]))
@@ -85,21 +89,25 @@ def publish(new, dest):
 def summary(scale, old, new):
     "(lines of the report, whether the committed results are reproduced)"
     n = Counter(kind(k) for k in new if not k.endswith(('.md', '.svg')))
-    lines = [f"made: {n['result']} results, {n['table']} tables, {n['figure']} figures in paper_figures/{scale}"]
+    lines = [f"made: {n['result']} results, {n['table']} tables, {n['figure']} figures, {n['weights']} weights of record in paper_figures/{scale}"]
     if not old: return lines + [f'nothing is committed yet for {scale}: nothing to compare with'], True
     all_ = compare(old, new)
     res   = {k: v for k, v in all_.items() if kind(k) == 'result'}
-    drawn = {k: v for k, v in all_.items() if kind(k) != 'result'}
-    c, d = Counter(v for v, _ in res.values()), Counter(v for v, _ in drawn.values())
+    files = {k: v for k, v in all_.items() if kind(k) == 'weights'}
+    drawn = {k: v for k, v in all_.items() if k not in res | files}
+    c, w, d = (Counter(v for v, _ in x.values()) for x in (res, files, drawn))
     within = max(((note, k) for k, (v, note) in res.items() if v == 'within'), default=None)
     lines.append(f"results against the committed ones: {c['identical']} identical, {c['within']} within tolerance, {c['outside']} outside, "
                  f"{c['missing']} missing, {c['new']} new")
     if within: lines.append(f'  furthest within: {within[1]}: {within[0][1]} ({within[0][0]:.0%} of its tolerance)')
     lines += [f'  outside: {k}: {note[1]}' for k, (v, note) in res.items() if v == 'outside']
+    if files: lines.append(f"weights of record: {w['identical']} identical, {w['within']} of other bits (their results are within tolerance), "
+                           f"{w['outside']} outside, {w['missing']} missing, {w['new']} new")
+    lines += [f'  outside: {k}: {note}' for k, (v, note) in files.items() if v == 'outside']
     lines.append(f"tables and figures: {d['identical']} files identical, {d['redrawn']} redrawn, {d['missing']} missing, {d['new']} new")
     lines += [f'  missing: {k}' for k, (v, _) in all_.items() if v == 'missing']
-    ok = not c['outside'] and not c['missing'] and not d['missing']
-    return lines + ['reproduced: ' + ('yes, byte for byte' if ok and c['identical'] == len(res) and d['identical'] == len(drawn)
+    ok = not any(x['outside'] + x['missing'] for x in (c, w, d))
+    return lines + ['reproduced: ' + ('yes, byte for byte' if ok and (c + w + d)['identical'] == len(all_)
                                       else 'yes, within the stated tolerances' if ok else 'NO')], ok
 
 def main(args=None, root=ROOT):
