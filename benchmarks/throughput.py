@@ -1,0 +1,252 @@
+"""Speed as ratios, measured in one run: each training stage against this machine's matmul peak, and distillation against the plain way of doing it.
+
+    python benchmarks/throughput.py [--size digits|mnist|cifar] [--out DIR]
+"""
+import argparse, copy, io, json, statistics, subprocess, sys, tempfile, time
+from collections import Counter
+from contextlib import redirect_stderr, suppress
+from pathlib import Path
+from types import SimpleNamespace
+import pandas as pd, torch, torch.nn.functional as F
+from fastai.callback.core import CancelFitException
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from dfkd_nb.data import *; from dfkd_nb.models import *; from dfkd_nb.probes import *; from dfkd_nb.gan import *; from dfkd_nb.distill import *; from dfkd_nb.runs import *
+
+SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)} # recipes, timed steps (an even number)
+STAGES = ['teacher', 'cGAN unguided', 'cGAN guided', 'distillation, live teacher', 'distillation, cached teacher']
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: .05, torch.float16: .01} # relative, of each loss
+WARM = 1 # steps before the clock starts
+
+# --- what is measured with
+
+class Flops(TorchDispatchMode):
+    "Counts FLOPs by torch's formulas, for each dtype"
+    def __init__(self):
+        super().__init__()
+        self.n = Counter()
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket): self.n[args[0].dtype] += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+def rss(which):
+    "A memory field of this process in bytes, 0 where there is no /proc"
+    status = Path('/proc/self/status')
+    return next(int(l.split()[1])*1024 for l in status.read_text().splitlines() if l.startswith(which)) if status.exists() else 0
+
+class Clock:
+    "While open, times `steps` steps of whatever iterates over `Batches`; on request counts the FLOPs of two more; then ends the training"
+    def __init__(self, steps, warm=WARM, flops=False): self.steps,self.warm,self.at,self.memory,self.base,self.flops = steps,warm,[],0,rss('VmRSS'),Flops() if flops else None
+    def __enter__(self):
+        self.plain = plain = Batches.__iter__
+        Batches.__iter__ = lambda batches: self.watch(plain(batches))
+        self.quiet = redirect_stderr(io.StringIO()) # no progress bars
+        self.quiet.__enter__()
+        return self
+    def __exit__(self, kind, *_):
+        self.quiet.__exit__(None, None, None)
+        Batches.__iter__ = self.plain
+        return kind is CancelFitException
+    def watch(self, batches): # the next batch is asked for when a step is done
+        gpu = torch.cuda.is_available()
+        for i, batch in enumerate(batches):
+            if gpu: torch.cuda.synchronize()
+            if i == self.warm: # the peak so far is the set-up's
+                if gpu: torch.cuda.reset_peak_memory_stats()
+                with suppress(OSError): Path('/proc/self/clear_refs').write_text('5')
+            self.at.append(time.perf_counter())
+            if i == self.warm+self.steps:
+                self.memory = torch.cuda.max_memory_allocated() if gpu else rss('VmHWM')-self.base
+                if not self.flops: raise CancelFitException
+                self.flops.__enter__()
+            if i == self.warm+self.steps+2:
+                self.flops.__exit__(None, None, None)
+                raise CancelFitException
+            yield batch
+    @property
+    def times(self): return [b-a for a,b in zip(self.at[self.warm:], self.at[self.warm+1:self.warm+self.steps+1])] # seconds, one a step
+
+def peak(dtype):
+    "FLOP/s of a large matrix product, the best of some"
+    n, device, best = 8192 if torch.cuda.is_available() else 3072, pick_device(), float('inf')
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ b
+        if device.type == 'cuda': torch.cuda.synchronize()
+        best = min(best, time.perf_counter()-start)
+    return 2*n**3/best
+
+# --- 1. the stages, as the library runs them
+
+def recipes(size):
+    "Settings of the three trainings at this size; numbers of epochs and images are ours"
+    drop = lambda r: {'bs': 64, **{k: v for k,v in r.items() if k not in ('epochs', 'n_images')}}
+    return [drop(r[SIZES[size][0]]) for r in (RECIPES, GAN_RECIPES, KD_RECIPES)]
+
+def images(size, steps):
+    "Random images and labels in the shape of this size, enough for the steps"
+    a, n = MODELS[recipes(size)[0]['model']], max(r['bs'] for r in recipes(size))*(WARM+steps+3)
+    gen = torch.Generator().manual_seed(0)
+    make = lambda n: (torch.randint(0, 256, (n, a['in_chans'], a['img_size'], a['img_size']), dtype=torch.uint8, generator=gen), torch.randint(0, 10, (n,), generator=gen))
+    return ImageData('random', {'train': make(n), 'valid': make(64), 'test': make(64)}, range(10))
+
+def owner(size, data, root):
+    "A teacher of one step, and its probes; loaded when they are there"
+    with Clock(0, 1): teacher = train_teacher(data, epochs=1, root=root, **recipes(size)[0])
+    return teacher, class_probes(data, teacher, root=root)
+
+def run_stage(name, size, steps, root):
+    "Time, FLOPs and memory of one stage, to be measured in a process of its own"
+    own, (teacher, gan, kd) = tempfile.mkdtemp(dir=root), recipes(size)
+    clock = Clock(steps, flops=True)
+    data = images(size, steps)
+    if name != 'teacher': T, probes = owner(size, data, root)
+    with clock:
+        if name == 'teacher': train_teacher(data, epochs=1, root=own, **teacher)
+        elif name.startswith('cGAN'): train_generator(data, T, probes, epochs=1, root=own, **gan | ({'lam': 0.} if name == 'cGAN unguided' else {}))
+        else: distill(T, RealSource(data), data, epochs=1, root=own, **kd | ({'augment': 'none'} if name.endswith('cached teacher') else {}))
+    bs = (teacher if name == 'teacher' else gan if name.startswith('cGAN') else kd)['bs']
+    pairs = [a+b for a,b in zip(clock.times[::2], clock.times[1::2])] # a probe may be taken every second step
+    return {'stage': name, 'bs': bs, 'images_per_s': 2*bs/statistics.median(pairs), 'memory': clock.memory, 'flops_per_image': {str(k).split('.')[1]: v/2/bs for k,v in clock.flops.n.items()}}
+
+def stages(names, size, steps):
+    "All stages, each in a fresh process"
+    rows, peaks = [], {}
+    with tempfile.TemporaryDirectory() as root:
+        owner(size, images(size, steps), root)
+        for name in names:
+            say(f'stage: {name}')
+            got = subprocess.run([sys.executable, __file__, '--size', size, '--steps', str(steps), '--stage', name, '--root', root], capture_output=True, text=True)
+            if got.returncode: raise SystemExit(got.stderr)
+            row = json.loads(got.stdout.splitlines()[-1])
+            for d in row['flops_per_image']: peaks[d] = peaks.get(d) or peak(getattr(torch, d))
+            row['share_of_peak'] = row['images_per_s']*sum(v/peaks[d] for d,v in row['flops_per_image'].items())
+            rows.append(row)
+    return rows, peaks
+
+# --- 2. distillation, against the plain way
+
+class Plain:
+    "The plain way: full attention maps of every block by forward hooks, fused attention off, the teacher asked in each step"
+    def __init__(self, T, S):
+        self.T,self.S,self.maps = copy.deepcopy(T),copy.deepcopy(S),{}
+        for m in (self.T, self.S):
+            for block in m.net.blocks:
+                block.attn.fused_attn = False
+                block.attn.attn_drop.register_forward_hook(lambda _, args, out, m=m: self.maps[m].append(out))
+    def ask(self, m, x):
+        self.maps[m] = []
+        with autocast(pick_dtype(m.width, x.device), x.device): logits = m(x).float()
+        return logits, self.maps[m][-1].mean(1)[:,0,1:].float() # (n,heads,T,T) -> (n,N)
+    def losses(self, x, y):
+        with torch.no_grad(): tl, tp = self.ask(self.T, x)
+        sl, sp = self.ask(self.S, x)
+        return {'kd': soft_kl(sl, tl), 'ce': F.cross_entropy(sl, y), 'patch': probe_loss(sp, tp)}
+    def train(self, batches, lr):
+        opt = torch.optim.AdamW(self.S.parameters(), lr, weight_decay=.05, fused=True)
+        for x, y in batches:
+            opt.zero_grad()
+            sum(self.losses(x, y).values()).backward()
+            torch.nn.utils.clip_grad_norm_(self.S.parameters(), 1.)
+            opt.step()
+
+def our_losses(T, S, x, y):
+    "The library's losses of one batch, live teacher"
+    cb = Distill(T, S, kd=1., ce=1., patch=1.)
+    cb.learn = SimpleNamespace(xb=(x,), yb=(y,))
+    cb.before_batch()
+    with cb.ps:
+        with autocast(pick_dtype(S.width, x.device), x.device): pred = S(x)
+        cb.loss(pred.float(), *cb.learn.yb)
+    return {k: v for k,v in cb.learn.parts.items() if k != 'loss'}
+
+def compare(size, steps, rounds):
+    "Plain, cached and live in turns; ratios within each round, their median over rounds"
+    (teacher, _, kd), data = recipes(size), images(size, steps)
+    (x, y), device = data.read('train'), pick_device()
+    seed_all('benchmark')
+    T, S = (create_classifier(m, 10, channel_stats(x)).to(device) for m in (teacher['model'], kd['student']))
+    T.eval().requires_grad_(False)
+    with torch.no_grad(): # far enough from zero that the losses say something
+        for p in (*T.parameters(), *S.parameters()):
+            if p.ndim > 1: p.mul_(3)
+    plain = Plain(T, S)
+    bx, by = to_unit(x[:kd['bs']].to(device)), y[:kd['bs']].to(device)
+    a, c = plain.losses(bx, by), our_losses(T, S, bx, by)
+    off = max(abs(a[k]-c[k]).item()/abs(a[k]).item() for k in a)
+    dtypes = [pick_dtype(m.width, device) for m in (T, S)]
+    if off > max(TOLERANCE[d] for d in dtypes): raise SystemExit(f'the plain way and ours do not compute the same losses: {a} and {c}')
+    def ours(live, *targets):
+        cb = Distill(T, S, kd=1., ce=1., patch=1., live=live)
+        with tempfile.TemporaryDirectory() as root: fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, (x[:8], y[:8]), 1, kd['lr'], cbs=[cb])
+    def fill(x): # as `distill` does
+        cb, start = Distill(T, S), time.perf_counter()
+        rows = [cb.ask(to_unit(b.to(device))) for b in x.split(512)]
+        if device.type == 'cuda': torch.cuda.synchronize()
+        return [torch.cat(r) for r in zip(*rows)], (time.perf_counter()-start)/len(x)
+    targets, _ = fill(x)
+    ways = {'plain': lambda: plain.train(Batches(x, y, bs=kd['bs']), kd['lr']), 'cached': lambda: ours(False, *targets), 'live': lambda: ours(True)}
+    times = {**{w: [] for w in ways}, 'fill': []} # seconds an image
+    for i in range(rounds+1):
+        say(f'distillation: round {i} of {rounds}' + (' (warm-up)' if not i else ''))
+        for w, train in ways.items():
+            with Clock(steps) as clock: train()
+            times[w].append(sum(clock.times)/steps/kd['bs'])
+        times['fill'].append(fill(x[:512])[1])
+    times = {w: t[1:] for w,t in times.items()}
+    mid = {w: statistics.median(t) for w,t in times.items()}
+    ratio = lambda w: [p/t for p,t in zip(times['plain'], times[w])]
+    epochs = lambda w: mid['fill']/(mid[w]-mid['cached']) if mid[w] > mid['cached'] else None
+    return {'teacher': teacher['model'], 'student': kd['student'], 'bs': kd['bs'], 'dtypes': [str(d).split('.')[1] for d in dtypes], 'rounds': rounds, 'steps': steps,
+            'images_per_s': {w: 1/t for w,t in mid.items()}, 'ratio_to_plain': {w: statistics.median(ratio(w)) for w in ways}, 'ratios': {w: ratio(w) for w in ways},
+            'losses': {'plain': {k: v.item() for k,v in a.items()}, 'live': {k: v.item() for k,v in c.items()}}, 'largest_relative_difference': off,
+            'break_even_epochs': {'against live': epochs('live'), 'against plain': epochs('plain')}}
+
+# --- the report
+
+def say(text): print(f'… {text}', file=sys.stderr, flush=True)
+
+def report(r):
+    "The results as Markdown"
+    p, lines = r['provenance'], []
+    add = lambda *text: lines.extend([*text, ''])
+    add(f"# Throughput, size {r['size']}", f"{p['device']}, {p['threads']} threads, " + ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai')) + '. Random images. How to read this: benchmarks/README.md.')
+    if rows := r['stages']:
+        add('## Stages', 'Peak of a matrix product: ' + ', '.join(f'{v/1e9:,.0f} GFLOP/s in {d}' for d,v in r['peak_flops'].items()) + '.')
+        add(pd.DataFrame([{'stage': s['stage'], 'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs'], 'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f"{sum(s['flops_per_image'].values())/1e6:,.0f}",
+                           'share of peak': f"{s['share_of_peak']:.0%}", 'memory (MiB)': f"{s['memory']/2**20:,.0f}"} for s in rows]).to_markdown(index=False))
+    d = r['distillation']
+    add('## Distillation against the plain way', f"{d['teacher']} ({d['dtypes'][0]}) to {d['student']} ({d['dtypes'][1]}), batch {d['bs']}; {d['rounds']} rounds of {d['steps']} steps each, in turns.")
+    names = {'plain': 'a. plain: full attention maps, live teacher', 'cached': 'b. ours, cached teacher', 'live': 'c. ours, live teacher'}
+    add(pd.DataFrame([{'way': n, 'images/s': f"{d['images_per_s'][w]:,.0f}", 'ratio to plain (median)': f"{d['ratio_to_plain'][w]:.2f}",
+                       'range over rounds': f"{min(d['ratios'][w]):.2f} … {max(d['ratios'][w]):.2f}"} for w,n in names.items()]).to_markdown(index=False, disable_numparse=True))
+    even = d['break_even_epochs']
+    add(f"Same batch, same weights: largest relative difference of the losses of a and c {d['largest_relative_difference']:.1e}.",
+        f"The cache is filled at {d['images_per_s']['fill']:,.0f} images/s; it has paid after " + ', '.join(f'{v:.2f} epochs {k}' if v else f'no epochs {k}' for k,v in even.items()) + '.')
+    return '\n'.join(lines)
+
+def main(args=None):
+    "Run the benchmark; returns the results"
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--size', choices=SIZES, default='mnist')
+    p.add_argument('--steps', type=int, help='timed steps, an even number')
+    p.add_argument('--rounds', type=int, default=7, help='of the comparison, half as many steps each')
+    p.add_argument('--stages', nargs='*', choices=STAGES, default=STAGES, help='which to measure')
+    p.add_argument('--out', type=Path, help='folder for NAME.md and NAME.json')
+    p.add_argument('--name', default='throughput')
+    p.add_argument('--stage', help=argparse.SUPPRESS)
+    p.add_argument('--root', help=argparse.SUPPRESS)
+    a = p.parse_args(args)
+    a.steps = a.steps or SIZES[a.size][1]
+    if a.stage: return print(json.dumps(run_stage(a.stage, a.size, a.steps, a.root)))
+    rows, peaks = stages(a.stages, a.size, a.steps) if a.stages else ([], {})
+    r = {'size': a.size, 'provenance': provenance(), 'peak_flops': peaks, 'stages': rows, 'distillation': compare(a.size, a.steps//2, a.rounds)}
+    print(text := report(r))
+    if a.out:
+        write_atomic(a.out/f'{a.name}.md', text)
+        write_atomic(a.out/f'{a.name}.json', json.dumps(r, indent=1)+'\n')
+    return r
+
+if __name__ == '__main__': main()

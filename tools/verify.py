@@ -1,0 +1,41 @@
+"`make verify`: the weights of record of a scale, evaluated on the real test set and compared with the committed results. `verify.py [SCALE]`"
+import argparse, json, sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, str(Path(__file__).parent))
+from cells import ROOT
+from dfkd_nb.data import get_data
+from dfkd_nb.models import accuracy, load_classifier, predict
+from dfkd_nb.runs import load_tree
+
+POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
+
+def evaluate(path, result, data):
+    "(what was found, whether it agrees with the result)"
+    x, y = data.read('test')
+    got, said = accuracy(predict(load_classifier(SimpleNamespace(result=result, weights=load_tree(path))), x), y), result['metrics']['accuracy']
+    off = round((got - said)*len(y))
+    return (f'{got:.2%} of {len(y):,} test images of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points, {off:+} images',
+            abs(off) <= max(1, POINTS/100*len(y)))
+
+def main(args=None, root=ROOT):
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument('scale', nargs='?', default='smoke')
+    scale = p.parse_args(args).scale
+    folder, good = root/'paper_figures'/scale, 0
+    found = sorted((folder/'weights').glob('*.safetensors'))
+    if not found: print(f'no weights of record in {(folder/"weights").relative_to(root)}: `make paper SCALE={scale}` makes them', file=sys.stderr); return 2
+    for path in found:
+        file = folder/'results'/f'{path.stem}.json'
+        if not file.exists(): print(f'NOT: {path.stem}: has no result in {file.parent.relative_to(root)}'); continue
+        result = json.loads(file.read_text(encoding='utf-8'))
+        try: data = get_data(result['dataset'])
+        except (ValueError, FileNotFoundError) as e: print(f'{path.stem}: {e}', file=sys.stderr); return 2
+        try: what, ok = evaluate(path, result, data)
+        except Exception as e: what, ok = f'cannot be loaded ({type(e).__name__}: {e})', False      # whatever a damaged file brings about
+        print(f"{'' if ok else 'NOT: '}{path.stem}: {what}")
+        good += ok
+    print(f'{good} of {len(found)} weights of record agree with their results')
+    return 0 if good == len(found) else 1
+
+if __name__ == '__main__': sys.exit(main())
