@@ -329,4 +329,11 @@ GAN_RECIPES = { # data set: how its generators are trained; what is not named he
 }
 
 # %% ../nbs/04_gan.ipynb #ebe6f3e0
-STRONG = dict(arch='strong', augment='none', ema=.995, betas=(0., .99), wd=0.) # changes to a recipe
+_STRONG = dict(arch='strong', augment='none', ema=.995, betas=(0., .99), wd=0.)
+STRONG = { # data set: changes to its recipe
+    'digits':     dict(**_STRONG, widths=(64, 32), d_widths=(32, 64)),
+    'digits_rgb': dict(**_STRONG, widths=(64, 48, 24), d_widths=(24, 48, 64)),
+    'mnist':      dict(**_STRONG, lr=2e-4, widths=(128, 64, 32), d_widths=(32, 64, 128)),
+    'cifar10':    {**_STRONG, 'lr': 2e-4, 'widths': (256, 256, 256), 'd_widths': (128, 256, 256), 'ema': .9995},
+    'cifar100':   {**_STRONG, 'lr': 2e-4, 'widths': (256, 256, 256), 'd_widths': (128, 256, 256), 'ema': .9995},
+}

@@ -6,23 +6,30 @@ sys.path.insert(0, str(Path(__file__).parent))
 import graph, report
 from cells import ROOT
 
-FIGURES = [f'fig{i:02}' for i in range(1, 13)]      # the paper's numbering
-TABLES  = ['table1', 'table3', 'table4', 'table5']
+FIGURES = {'07_ablations': ['fig13'], None: [f'fig{i:02}' for i in range(1, 13)]}                        # the paper's numbering; which notebook draws it
+TABLES  = {'05_fid': ['table2'], None: ['table1', 'table3', 'table4']}
+DRAWN_FOR = {'fig08': {'digits_rgb', 'cifar10'}, 'fig11': {'digits_rgb', 'cifar10'}}                      # only where one of these is in the plan
 RUNGS   = ['real', 'gan', 'noise']
+LOSSES  = ['all_losses', 'no_kd', 'no_patch']       # each removed in turn
 CLAIMS  = dict(teacher=.98, real=.97, gan=.94)      # least mean test accuracy over the seeds, for digits
 
 def pick(results, **where): return [r for r in results if all(r.get(k) == v for k, v in where.items())]
 def acc(rs): return mean(r['metrics']['accuracy'] for r in rs) if rs else float('nan')
 
-def files(out, results, plan):
+def files(out, results, cfg):
     "What is missing."
-    drawn = [f'{f}.{e}' for f in FIGURES for e in ('png', 'svg')] + [f'{t}.{e}' for t in TABLES for e in ('csv', 'md')]
+    plan, there = cfg['plan'], lambda table: [n for nb, names in table.items() if nb is None or graph.sets(cfg, nb) for n in names if DRAWN_FOR.get(n, plan.keys()) & plan.keys()]
+    drawn = [f'{f}.{e}' for f in there(FIGURES) for e in ('png', 'svg')] + [f'{t}.{e}' for t in there(TABLES) for e in ('csv', 'md')] + ['summary.md']
     for name in drawn:
         yield f'{name} is there', (p := out/name).exists() and p.stat().st_size > 0
     for d, seeds in plan.items():
         for s in seeds:
             of = dict(dataset=d, seed=s, variant='default')
             for stage in ('teacher', 'probes', 'generator'): yield f'{stage} of {d}, seed {s}', bool(pick(results, stage=stage, **of))
+            if d in graph.sets(cfg, '05_fid'):
+                for v in ('default', 'unguided'): yield f'fid of {d}, {v}, seed {s}', bool(pick(results, stage='fid', dataset=d, seed=s, variant=v))
+            if d in graph.sets(cfg, '07_ablations'):
+                for v in LOSSES: yield f'student {v} of {d}, seed {s}', bool(pick(results, stage='student', dataset=d, seed=s, variant=v))
             for rung in RUNGS: yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
 
 def plausible(results):
@@ -47,9 +54,10 @@ def claims(results, dataset, seeds):
     yield f'student {s} has at most a quarter of the teacher {t}', bool(t and s) and max(s) <= min(t)/4
 
 def main(scale='smoke'):
-    out, plan = ROOT/'paper_figures'/scale, graph.load(scale)['plan']
+    out, cfg = ROOT/'paper_figures'/scale, graph.load(scale)
+    plan = cfg['plan']
     results = [json.loads(p.read_text()) for p in sorted((out/'results').glob('*.json')) if not p.name.endswith('.run.json')]
-    checks = [*files(out, results, plan), *plausible(results)]
+    checks = [*files(out, results, cfg), *plausible(results)]
     if scale == 'smoke': checks += claims(results, 'digits', plan['digits'])
     for what, ok in checks:
         if not ok: print('NOT:', what)

@@ -22,7 +22,10 @@ def main(args=None):
         return subprocess.run(cmd, cwd=ROOT, pass_fds=[lock.fileno()]).returncode
     # ours is the only run, so a lock of Snakemake's that is still there was left by a killed one
     if any((ROOT/'.snakemake/locks').glob('*')): run('--unlock', '--quiet')
-    rc = run('--rerun-incomplete', '--rerun-triggers', 'mtime', 'params', 'input', '--quiet', 'rules', *more) or report.main([a.scale])
+    rc = run('--rerun-incomplete', '--rerun-triggers', 'mtime', 'params', 'input', '--quiet', 'rules', *more)
+    if not rc:
+        import summary      # late, since it loads torch
+        rc = summary.main([a.scale]) or report.main([a.scale])
     print(f'{(time.time()-start)/60:.1f} minutes')
     return rc
 

@@ -7,7 +7,7 @@ from cells import ROOT
 from dfkd_nb.runs import Run
 
 LIMIT = 3_000_000                                   # bytes, so that the repository stays light
-LEFT_OUT = {('real', 'no_teacher'), ('noise', 'default')}   # students (rung, variant) that half a minute makes
+STUDENTS = {('gan', 'default'), ('gan', 'unguided')}   # (rung, variant) that travel; half a minute makes another
 
 def main():
     out, dest, new = ROOT/'build'/'shipped', ROOT/'tests_data'/'digits', ROOT/'build'/'shipped'/'digits'
@@ -17,10 +17,10 @@ def main():
                        env=os.environ | {'DFKD_SHIPPED': '0'}, check=True)
     for f in sorted((out/'results').glob('*.json')):
         r = json.loads(f.read_text())
-        if f.name.endswith('.run.json') or (r.get('rung'), r['variant']) in LEFT_OUT: continue
+        if f.name.endswith('.run.json') or (r['stage'] == 'student' and (r['rung'], r['variant']) not in STUDENTS): continue
         run = Run(r['stage'], r['config'])
         assert run.finished, f'{run.path} is not what {f.name} was recorded from'
-        shutil.copytree(run.path, new/run.stage/run.key, ignore=shutil.ignore_patterns('run.json', '.*'))
+        shutil.copytree(run.path, new/run.stage/run.key, ignore=shutil.ignore_patterns('run.json', 'snapshot-*', '.*'))
     size = sum(f.stat().st_size for f in new.rglob('*') if f.is_file())
     for f in sorted(new.rglob('weights.safetensors')): print(f'{f.stat().st_size/1e6:6.2f} MB  {f.parent.relative_to(new)}')
     if size > LIMIT: sys.exit(f'{size/1e6:.2f} MB are more than the {LIMIT/1e6:.0f} MB that may travel with the repository')

@@ -1,22 +1,21 @@
 """The summary: every number of the paper beside ours, and every claim in words with the measurement that decides it.
 `summary.py [SCALE]` writes build/<scale>/summary.md from the results there. What the paper says, and why we may differ, stands in paper_figures/paper.yaml."""
-import argparse, csv, json, re, sys
+import argparse, ast, csv, json, math, re, sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 import yaml
-from scipy.stats import t
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
-from dfkd_nb.runs import mean_sd
+from dfkd_nb.runs import mean_sd, paired_difference
 
 NUMBERS = ['reached', 'beaten', 'not reached', 'not comparable', 'not run at this scale']       # verdicts on a number ...
 CLAIMS  = ['reached', 'refuted', 'undecided', 'untestable']                                     # ... and on a claim
 NOTHING = 'untestable', 'no result at this scale yet'
 UNIT    = dict(fid=(1, ''), kid=(1, ''), latency=(1, ' ms'), epochs=(1, ' epochs'))              # how a metric is told: factor and unit; else percent
 PERCENT = 100, ' points'
-BETTER  = dict(accuracy=1, label_agreement=1, map=1, map50=1, fid=-1)                           # on which side of the paper's number it is better; else it has to be equal
+BETTER  = dict(accuracy=1, label_agreement=1, fid=-1)                                            # on which side of the paper's number it is better; else it has to be equal
 
 # --- results
 
@@ -35,28 +34,30 @@ def value(r, metric): return next((r[k][metric] for k in ('metrics', 'params', '
 def extractor(r): return r.get('params', {}).get('extractor', '')
 
 def pick(results, variant='default', **where):
-    "Results with these fields; of several variants, the first that there is."
-    found = [r for r in results if all(r.get(k) == v for k, v in where.items())]
-    return next((rs for v in ([variant] if isinstance(variant, str) else variant) if (rs := [r for r in found if r.get('variant') == v])), [])
+    "Results with these fields or settings; of several variants, the first that a data set has."
+    found = [r for r in results if all(r.get(k, value(r, k)) == v for k, v in where.items())]
+    there = {(r['dataset'], r.get('variant')) for r in found}
+    order = [variant] if isinstance(variant, str) else variant
+    return [r for r in found if r.get('variant') == next((v for v in order if (r['dataset'], v) in there), ...)]
 
-def alike(results):
+def alike(results, names={}):
     "Results that differ by seed only: {name: results}. The name says no more than is needed to tell them apart."
     parts = lambda r: (r['dataset'], r.get('model', ''), extractor(r))
     groups = {}
     for r in results: groups.setdefault(parts(r), []).append(r)
     sets = Counter(k[0] for k in groups)
-    return {k[0] if sets[k[0]] == 1 else ', '.join(filter(None, k)): rs for k, rs in groups.items()}
+    return {', '.join(filter(None, [names.get(k[0], k[0]), *(k[1:] if sets[k[0]] > 1 else [])])): rs for k, rs in groups.items()}
 
-def paired(a, b, **equal):
-    "Pairs of results of the same data set, model, extractor and seed; with `params`, also of the same settings of these names."
-    key = lambda r: (r['dataset'], r.get('model'), extractor(r), r['seed'], *(value(r, p) for p in equal.get('params', [])))
+def paired(a, b, equal=()):
+    "Pairs of results of the same data set, model, extractor and seed, and with the same settings of the names in `equal`."
+    key = lambda r: (r['dataset'], r.get('model'), extractor(r), r['seed'], *(value(r, p) for p in equal))
     other = {key(r): r for r in b}
     return [(r, other[key(r)]) for r in a if key(r) in other]
 
 def interval(d):
-    "95 % t-interval of a mean, infinite for a single value: that of `paired_difference`, which takes seconds to import."
-    half = t.ppf(.975, len(d)-1)*stdev(d)/len(d)**.5 if len(d) > 1 else float('inf')
-    return fmean(d)-half, fmean(d)+half
+    "95 % interval of a mean, infinite for a single value."
+    p = paired_difference(d, [0]*len(d))
+    return float(p['low']), float(p['high'])
 
 # --- numbers
 
@@ -68,52 +69,65 @@ def printed(x):
 
 def millions(n): return f'{n/1e6:.1f} M' if n % 1e5 == 0 else f'{n:,}'
 
-def judge(paper, ours, better):
+def judge(said, ours, better):
     "Verdict on our values: as good, better with all of the interval, or by how much not. `better` 0: equal, up to one unit of the last digit (the paper rounds or cuts off)."
-    (goal, unit), mean = printed(paper), fmean(ours)
+    (goal, unit), mean, (low, high) = printed(said), fmean(ours), interval(ours)
     if not better: return 'reached' if abs(mean-goal) < unit else 'not reached'
-    if min(better*(x-goal) for x in interval(ours)) > 0: return 'beaten'
-    return 'reached' if better*(mean-goal) > -unit/2 else f'not reached: {abs(mean-goal):.2f} short'
+    if min(better*(low-goal), better*(high-goal)) > 0: return 'beaten'
+    if better*(mean-goal) > -unit/2: return 'reached'
+    return f"not reached: {abs(mean-goal):.2f} worse{', within our interval' if len(ours) > 1 and low <= goal <= high else ''}"
+
+def of_paper(n, paper):
+    "What the paper prints: the value of a key such as `table4.real.teacher`, else the entry itself."
+    if not re.match('[a-z]', n): return n
+    for k in n.split('.'): paper = paper[k]
+    return paper
+
+def comparable(n, paper, results):
+    "(our results for one number, why they are not comparable): of the paper's data set, else of one that stands in for it."
+    of, names, apart = n.get('of', {}), paper['names'], [n['apart']] if 'apart' in n else []
+    found = pick(results, **{k: v for k, v in of.items() if k not in ('metric', 'times')}) if of else []
+    if theirs := n.get('set'):
+        sets = [theirs, *(d for d, for_ in paper['stand_in'].items() if for_ == theirs)]
+        found = next((rs for d in sets if (rs := [r for r in found if r['dataset'] == d])), [])
+        if found and (d := found[0]['dataset']) != theirs: apart.append(paper['why']['stand_in'].format(ours=names[d], paper=names[theirs]))
+    if of.get('stage') == 'fid':
+        found = [r for r in found if extractor(r) == 'inception'] or found
+        if found and (e := extractor(found[0])) != 'inception': apart.append(paper['why']['extractor'].format(extractor=e))
+    return found, apart
 
 def row(n, paper, results, counts):
-    "One line of the table: where, what, paper, ours, verdict."
-    said, apart, of, names = n['paper'], [], n.get('of', {}), paper['names']
-    for k in said.split('.') if re.match(r'[a-z]', str(said)) else []: said = paper[k] if said is n['paper'] else said[k]
-    found = pick(results, **{k: v for k, v in of.items() if k not in ('metric', 'times')}) if of else []
-    if theirs := n.get('set'):          # the paper's own data set, else one that stands in for it
-        stand_ins = [d for d, of_paper in paper['stand_in'].items() if of_paper == theirs]
-        found = next((rs for d in [theirs, *stand_ins] if (rs := [r for r in found if r['dataset'] == d])), [])
-        if found and (d := found[0]['dataset']) != theirs: apart.append(paper['why']['stand_in'].format(ours=names[d], paper=names[theirs]))
-    if of.get('stage') == 'fid':        # only Inception's features compare
-        found = [r for r in found if extractor(r) == 'inception'] or found
-        if found and extractor(found[0]) != 'inception': apart.append(paper['why']['extractor'].format(extractor=extractor(found[0])))
-    if 'apart' in n: apart.insert(0, n['apart'])
-    found = max(alike(found).values(), key=len, default=[])     # one model: that of most seeds
-    metric = of.get('metric')
+    "One line of the table, of one model and extractor: that of most seeds."
+    said, of = of_paper(n['paper'], paper), n.get('of', {})
+    found, apart = comparable(n, paper, results)
+    several, found = len(groups := alike(found)) > 1, max(groups.values(), key=len, default=[])
+    metric, unit = of.get('metric'), printed(said)[1]
     better = BETTER.get(metric, 0)
-    times = of.get('times', UNIT.get(metric, PERCENT)[0] if better else 1)
+    times = of.get('times') or (UNIT.get(metric, PERCENT)[0] if better else 1)
     ours = [counts[m]] if (m := n.get('count')) in counts else [v*times for r in found if (v := value(r, metric)) is not None]
-    if better: text = mean_sd(ours, 1, 1)
-    else: text = f"{fmean(ours):,.{max(0, -Decimal(str(printed(said)[1])).normalize().as_tuple().exponent)}f}" if ours else '–'
+    text = mean_sd(ours, 1) if better or not ours else f'{fmean(ours):,.{max(0, round(-math.log10(unit)))}f}'
+    if found: text = ', '.join([text, *[found[0]['variant']]*isinstance(of.get('variant'), list), *[found[0]['model']]*several])
     if not ours: verdict = NUMBERS[4]
-    elif apart: verdict = f"not comparable: {'; '.join(apart)}"
+    elif apart: verdict = f"{NUMBERS[3]}: {'; '.join(apart)}"
     else:
         verdict = judge(said, ours, better)
-        if 'not' in verdict and n.get('why'): verdict += f"{'; ' if ':' in verdict else ': '}{n['why']}"
+        if verdict.startswith(NUMBERS[2]) and n.get('why'): verdict += f"{'; ' if ':' in verdict else ': '}{n['why']}"
     return {'where': n['where'], 'what': n['what'], 'paper': said, 'ours': text, 'verdict': verdict}
 
 def numbers(paper, results, counts):
-    "{heading: rows} of all numbers that the paper prints."
-    models = [{'where': m['where'].split(',')[0], 'what': f"{m['where'].split(', ')[1]} ({m['stated']}), parameters", 'paper': millions(m['params']), 'count': name, 'why': m['note']}
-              for name, m in paper['models'].items()]
-    return {heading: [row(n, paper, results, counts) for n in (models if heading == next(iter(paper['numbers'])) else []) + rows] for heading, rows in paper['numbers'].items()}
+    "{heading: rows} of all numbers that the paper prints; those of `models` come first."
+    models = []
+    for name, m in paper['models'].items():
+        (where, what), said = m['where'].split(', '), millions(m['params'])
+        models.append({'where': where, 'what': f"{what}, parameters" + (f" ({m['stated']})" if said != m['stated'] else ''), 'paper': said, 'count': name, 'why': m['note']})
+    return {heading: [row(n, paper, results, counts) for n in models*(i == 0) + rows] for i, (heading, rows) in enumerate(paper['numbers'].items())}
 
 # --- claims: each measure takes the results and its settings in paper.yaml, and gives (verdict, measurement)
 
 def signed(x, digits=2): return f'{x:+.{digits}f}'.replace('-', '−')
 
 def decide(samples, claimed):
-    "From [(label, differences one a seed, unit, margin)]. One seed decides nothing; one sample on the other side refutes, unless another is reached."
+    "From [(label, differences one a seed, unit, margin)]: reached when all samples are, refuted when some are and none is reached; one seed decides nothing."
     side, said, told = {'higher': 1, 'lower': -1}[claimed], [], []
     for label, d, unit, margin in samples:
         ends = sorted(side*x+margin for x in interval(d))
@@ -129,10 +143,11 @@ def difference(results, paper, claimed, compare):
     for c in compare:
         a, metric = pick(results, **c['a']), c['metric']
         b = pick(results, **{**c['a'], **c['b']}) if 'b' in c else []
-        pairs = paired(a, b, params=c.get('equal', [])) if 'b' in c else [(r, None) for r in a]
+        pairs = paired(a, b, c.get('equal', [])) if 'b' in c else [(r, None) for r in a]
         times, unit = UNIT.get(metric, PERCENT)
-        for name, group in alike([r for r, _ in pairs]).items():
-            d = [times*(value(r, metric)-(value(s, metric) if s else 0)) for r, s in pairs if r in group and value(r, metric) is not None and (not s or value(s, metric) is not None)]
+        for name, group in alike([r for r, _ in pairs], paper['names']).items():
+            both = [(value(r, metric), value(s, metric) if s else 0) for r, s in pairs if r in group]
+            d = [times*(x-y) for x, y in both if None not in (x, y)]
             if d: samples.append((f"{name}: {c.get('name', metric)}", d, unit, 0))
     return decide(samples, claimed)
 
@@ -141,27 +156,23 @@ def earlier(results, paper):
     def reach(curve, goal): return next((p['epoch'] for p in curve if p['fid'] <= goal), 2*curve[-1]['epoch']-curve[-2]['epoch'])
     pairs = [(a, b) for a, b in paired(pick(results, stage='fid'), pick(results, stage='fid', variant='unguided')) if min(len(r.get('curve', [])) for r in (a, b)) > 1]
     samples = []
-    for name, group in alike([a for a, _ in pairs]).items():
+    for name, group in alike([a for a, _ in pairs], paper['names']).items():
         d = [reach(a['curve'], goal)-reach(b['curve'], goal) for a, b in pairs if a in group for goal in [b['curve'][-1]['fid']]]
         samples.append((f'{name}: epochs to that FID', d, UNIT['epochs'][1], 0))
     return decide(samples, 'lower')
 
 def robust(results, paper):
     "Accuracy with the early-stopped generator of worst FID, against that with the finished one; a loss that the paper calls minor on this set is allowed."
-    fid = {(r['dataset'], r['seed']): {p['epoch']: p['fid'] for p in r.get('curve', [])} for r in pick(results, stage='fid')}
-    early = {}
-    for r in results:
-        if r['stage'] == 'student' and (m := re.fullmatch(r'epoch(\d+)', r.get('variant', ''))):
-            early.setdefault((r['dataset'], r['model'], r['seed']), []).append((fid.get((r['dataset'], r['seed']), {}).get(int(m[1])), r))
-    worst = [max(((f, i, r) for i, (f, r) in enumerate(rs) if f is not None), default=None) for rs in early.values()]
-    pairs = paired([w[2] for w in worst if w], pick(results, stage='student', rung='gan'))
-    samples = []
-    for name, group in alike([a for a, _ in pairs]).items():
-        text = paper['text'].get(paper['stand_in'].get(group[0]['dataset'], group[0]['dataset']), {})
-        margin = text['teacher']-text['student'] if text else 0
-        f = fmean(w[0] for w in worst if w and w[2] in group)
-        samples.append((f'{name}: accuracy at a FID of {f:.1f} (allowed: {signed(-margin)})', [100*(value(a, 'accuracy')-value(b, 'accuracy')) for a, b in pairs if a in group], PERCENT[1], margin))
-    return decide(samples, 'higher')
+    fid = {(r['dataset'], r['seed'], p['epoch']): p['fid'] for r in pick(results, stage='fid') for p in r.get('curve', [])}
+    worst = {}      # name: (two seeds or more, mean FID, epoch, differences, margin), the largest of all epochs
+    for epoch in sorted({int(m[1]) for r in results if (m := re.fullmatch(r'epoch(\d+)', r.get('variant', '')))}):
+        early, final = (pick(results, v, stage='student', rung='gan') for v in (f'epoch{epoch}', 'default'))
+        pairs = [(a, b) for a, b in paired(early, final) if (a['dataset'], a['seed'], epoch) in fid]
+        for name, group in alike([a for a, _ in pairs], paper['names']).items():
+            d, text = [100*(value(a, 'accuracy')-value(b, 'accuracy')) for a, b in pairs if a in group], paper['text'].get(paper['stand_in'].get(group[0]['dataset'], group[0]['dataset']))
+            f = fmean(fid[r['dataset'], r['seed'], epoch] for r in group)
+            worst[name] = max(worst.get(name, (False,)), (len(d) > 1, f, epoch, d, text['teacher']-text['student'] if text else 0))
+    return decide([(f'{name}: accuracy at epoch {e}, FID {f:.1f} (allowed: {signed(-margin)})', d, PERCENT[1], margin) for name, (_, f, e, d, margin) in worst.items()], 'higher')
 
 def unread(results, paper, of):
     "Real training images read by these stages, as their ledgers say."
@@ -175,17 +186,20 @@ def unread(results, paper, of):
 def smaller(results, paper):
     "Parameters of the student against its teacher's."
     told, less = [], []
-    for name, group in alike(pick(results, stage='student', rung='gan')).items():
+    for name, group in alike(pick(results, stage='student', rung='gan'), paper['names']).items():
         for teacher in pick(results, stage='teacher', dataset=group[0]['dataset'])[:1]:
-            s, of = (value(r, 'parameters') for r in (group[0], teacher))
-            told.append(f'{name}: {s:,} of {of:,} parameters, {of/s:.1f} times fewer'); less.append(s < of)
+            s, of = (value(r, 'parameters') or 0 for r in (group[0], teacher))
+            if s:
+                told.append(f'{name}: {s:,} of {of:,} parameters, {of/s:.1f} times fewer')
+                less.append(s < of)
     return ('reached' if all(less) else 'refuted', '<br>'.join(told)) if told else NOTHING
 
 def inside(results, paper, code, name):
     "By construction: whether a class of ours, built as the paper describes, has attention in it."
-    body = re.search(rf'^class {name}\b.*?(?=^\S)', (ROOT/code).read_text(encoding='utf-8'), re.M | re.S)[0]
-    found = 'attention' in body.lower()
-    return 'reached' if found else 'refuted', f"by construction: `{name}` in [{code}](../../{code}) {'has' if found else 'has no'} attention; it enters through the loss alone (Eq. 4–5)"
+    found = [n for n in ast.parse((ROOT/code).read_text(encoding='utf-8')).body if isinstance(n, ast.ClassDef) and n.name == name]
+    if not found: return 'untestable', f'{code} has no class {name}'
+    has = any(re.search('attn|attention', (getattr(n, 'id', '') or getattr(n, 'attr', '')).lower()) for n in ast.walk(found[0]))
+    return 'reached' if has else 'refuted', f"by construction: `{name}` in [{code}](../../{code}) {'has attention' if has else 'has none; attention is in the loss alone'}"
 
 MEASURES = dict(difference=difference, earlier=earlier, robust=robust, unread=unread, smaller=smaller, inside=inside)
 
@@ -210,15 +224,17 @@ def page(scale, folder, paper):
     results, counts = read(folder)
     ours, said = numbers(paper, results, counts), list(claims(paper, results))
     n, c = tally([r['verdict'] for rows in ours.values() for r in rows], NUMBERS), tally([r['verdict'] for r in said], CLAIMS)
-    seeds = {d: len({r['seed'] for r in results if r['dataset'] == d}) for d in sorted({r['dataset'] for r in results})}
+    chains = {(r['dataset'], r['seed']) for r in results if r['stage'].endswith('teacher')}
+    seeds = Counter(d for d, _ in sorted(chains))
     names, stand_in = paper['names'], paper['stand_in']
     data = [f"{names.get(d, d)}{f' (for {names[stand_in[d]]})' if d in stand_in else ''}, {k} seed{'s'*(k > 1)}" for d, k in seeds.items()]
+    tables = [f'[{t}]({t}.md)' for t in ('table1', 'table3', 'unsaid') if (Path(folder)/f'{t}.md').exists()]
     central = next(r for r, spec in zip(said, paper['claims']) if spec.get('central'))
     return '\n\n'.join([f'# Summary, {scale}', '<!-- Made by tools/summary.py from the results and paper_figures/paper.yaml. -->',
-        f"**In short.** Of the paper's {sum(n.values())} numbers, {n['reached'] + n['beaten']} are reached or beaten ({n['beaten']} beaten) and {n['not reached']} not reached; "
-        f"{n['not comparable']} are not comparable and {n[NUMBERS[4]]} not run at this scale. Of its {len(said)} claims in words, {c['reached']} are reached, {c['refuted']} refuted, "
-        f"{c['undecided']} undecided and {c['untestable']} untestable here. The central one, that students learn more from images made with the probe: **{central['verdict']}** ({central['measured'].replace('<br>', '; ')}).",
-        f"Data of this scale: {'; '.join(data) or 'none yet'}.",
+        f"**In short.** Of the paper's {sum(n.values())} numbers, {n['reached'] + n['beaten']} reached or beaten, {n['not reached']} not reached, {n['not comparable']} not comparable, "
+        f"{n[NUMBERS[4]]} not run at this scale. Of its {len(said)} claims in words, {c['reached']} reached, {c['refuted']} refuted, {c['undecided']} undecided, {c['untestable']} untestable here. "
+        f"The central claim, that students learn more from images made with the probe: **{central['verdict']}** ({central['measured'].replace('<br>', '; ')}).",
+        f"Data: {'; '.join(data) or 'none yet'}. Settings are compared in {', '.join(tables) or 'no table yet'}.",
         '## Numbers', *(part for heading, rows in ours.items() for part in (f'### {heading}', table(rows))),
         '## Claims in words', table(said),
         '## How a verdict is made', '\n'.join(f'- {x}' for x in paper['rules'])]) + '\n'
@@ -230,9 +246,11 @@ def main(args=None, root=ROOT):
     p.add_argument('--print', action='store_true', help='print the page, write nothing')
     a = p.parse_args(args)
     folder = a.folder or root/'build'/a.scale
+    if not any(folder.glob('results/*.json')):     # a page alone would look like a run that made nothing else
+        print(f'no results in {folder}: run `make paper SCALE={a.scale}`', file=sys.stderr); return 1
     text = page(a.scale, folder, yaml.safe_load((root/'paper_figures/paper.yaml').read_text(encoding='utf-8')))
     if a.print: print(text)
-    else: folder.mkdir(parents=True, exist_ok=True); (folder/'summary.md').write_text(text, encoding='utf-8')
+    else: (folder/'summary.md').write_text(text, encoding='utf-8')
     return 0
 
 if __name__ == '__main__': sys.exit(main())

@@ -1,0 +1,32 @@
+"The benchmark runs, its ratios are ratios, and the plain way of distilling computes what ours computes."
+import importlib.util, json
+from pathlib import Path
+import pytest
+
+@pytest.fixture(scope='module')
+def bench():
+    spec = importlib.util.spec_from_file_location('throughput', Path(__file__).parents[1]/'benchmarks'/'throughput.py')
+    spec.loader.exec_module(m := importlib.util.module_from_spec(spec))
+    return m
+
+def test_stages(bench, tmp_path):
+    got = {s: bench.run_stage(s, 'digits', 2, tmp_path) for s in bench.STAGES}
+    assert all(r['images_per_s'] > 0 and min(r['flops_per_image'].values()) > 0 for r in got.values())
+    flops = {s: sum(r['flops_per_image'].values()) for s,r in got.items()}
+    assert flops['cGAN guided'] > flops['cGAN unguided'] and flops['distillation, live teacher'] > flops['distillation, cached teacher']
+    assert bench.Batches.__iter__.__qualname__ == 'Batches.__iter__' # as it was
+
+def test_flops_are_torchs(bench):
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    net, x = bench.create_net('vit_digits_student'), torch.rand(4, 1, 16, 16)
+    with FlopCounterMode(display=False) as torchs: net(x).sum().backward()
+    with bench.Flops() as ours: net(x).sum().backward()
+    assert torchs.get_total_flops() == ours.n[torch.float32] > 0
+
+def test_comparison(bench, tmp_path, capsys):
+    bench.main(['--size', 'digits', '--steps', '4', '--rounds', '1', '--stages', '--out', str(tmp_path)])
+    d = json.loads((tmp_path/'throughput.json').read_text())['distillation']
+    assert (tmp_path/'throughput.md').read_text() in capsys.readouterr().out
+    assert all(v > 0 for v in d['ratio_to_plain'].values()) and d['ratio_to_plain']['plain'] == 1
+    for k, v in d['losses']['plain'].items(): assert v > 1e-3 and d['losses']['live'][k] == pytest.approx(v, rel=1e-4)
