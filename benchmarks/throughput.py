@@ -15,7 +15,7 @@ from dfkd_nb.data import *; from dfkd_nb.models import *; from dfkd_nb.probes im
 
 SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)} # recipes, timed steps (an even number)
 STAGES = ['teacher', 'cGAN unguided', 'cGAN guided', 'distillation, live teacher', 'distillation, cached teacher']
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: .05, torch.float16: .01} # relative, of each loss
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: .01, torch.float16: .01} # relative, of each loss
 WARM = 1 # steps before the clock starts
 
 # --- what is measured with
@@ -212,7 +212,7 @@ def report(r):
     "The results as Markdown"
     p, lines = r['provenance'], []
     add = lambda *text: lines.extend([*text, ''])
-    add(f"# Throughput, size {r['size']}", f"{p['device']}, {p['threads']} threads, " + ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai')) + '. Random images. How to read this: benchmarks/README.md.')
+    add(f"# Throughput, size {r['size']}", f"{p['device']}, threads: {p['threads']}, " + ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai')) + '. Random images. How to read this: benchmarks/README.md.')
     if rows := r['stages']:
         add('## Stages', 'Peak of a matrix product: ' + ', '.join(f'{v/1e9:,.0f} GFLOP/s in {d}' for d,v in r['peak_flops'].items()) + '.')
         add(pd.DataFrame([{'stage': s['stage'], 'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs'], 'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f"{sum(s['flops_per_image'].values())/1e6:,.0f}",

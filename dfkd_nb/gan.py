@@ -323,7 +323,7 @@ _SMALL = dict(bs=64, lr=5e-4, z=32, dropout=.1, augment='affine', lam=.5, probe_
 GAN_RECIPES = { # data set: how its generators are trained; what is not named here is as in Table 1 and the paper's architecture
     'digits':     dict(**_SMALL, epochs=70, widths=(96, 48), d_widths=(48, 96)),
     'digits_rgb': dict(**_SMALL, epochs=25, widths=(96, 48, 24), d_widths=(24, 48, 96)),
-    'mnist':      dict(epochs=8, bs=128),
+    'mnist':      dict(epochs=8, bs=128, lam=.5, probe_batch=32, probe_every=2),
     'cifar10':    dict(epochs=100, bs=128),
     'cifar100':   dict(epochs=100, bs=128),
 }
