@@ -32,7 +32,7 @@ verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
 alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a machine
 	@$(BIN)/python tools/alone.py $(NB)
 
-shipped: $(READY) ## make the finished digits stages in tests_data/ anew
+shipped: $(READY) ## make the finished small stages in tests_data/ anew
 	@$(BIN)/python tools/shipped.py
 
 outputs: $(READY) ## copy the outputs of the last smoke run into nbs/

@@ -130,7 +130,7 @@ def distill(run,
         batches = Batches(x, y, *(torch.cat(r) for r in zip(*rows)), bs=bs)
     else: batches = FreshBatches(draw, seed, bs) if fresh else Batches(x, y, bs=bs)
     test = data.read('test')
-    fit(run, S, batches, cb.loss, test, epochs, lr, betas, wd, cbs=[cb, *([Augment(augment)] if augment != 'none' else [])])
+    fit(run, S, batches, cb.loss, accuracy_on(*test), epochs, lr, betas, wd, cbs=[cb, *([Augment(augment)] if augment != 'none' else [])])
     weights = round_weights(S.net)
     ls, lt = predict(S, test[0]), predict(T, test[0])
     alignment = 1-probe_loss(attention_probes(S, test[0], block), attention_probes(T, test[0], block)).item()

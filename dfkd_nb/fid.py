@@ -126,7 +126,7 @@ def train_extractor(run,
     stats, test = channel_stats(x), data.read('test')
     seed_all('init extractor', seed)
     clf = Classifier(ConvNet(data.shape[0], len(data.classes), width), **stats, name='convnet')
-    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=.05), test, epochs, lr, cbs=[Augment(augment)])
+    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=.05), accuracy_on(*test), epochs, lr, cbs=[Augment(augment)])
     return round_weights(clf.net), {'dataset': data.name, 'model': 'convnet', 'variant': 'default', 'seed': seed, 'metrics': {'accuracy': accuracy(predict(clf, test[0]), test[1])},
                                     'params': {'parameters': n_params(clf), 'epochs': epochs, 'bs': bs, 'lr': lr, 'augment': augment, 'width': width, 'chans': data.shape[0], 'num_classes': len(data.classes), **stats}}
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'RECIPES', 'create_net', 'n_params', 'paper', 'table_audit', 'table_unsaid', 'logits_of', 'Classifier',
-           'create_classifier', 'channel_stats', 'Batches', 'predict', 'accuracy', 'Resume', 'Curve', 'Augment',
-           'Share', 'spread', 'bare', 'mean_over_processes', 'Precision', 'precision_callback', 'fit', 'Clip',
-           'check_labels', 'train_teacher', 'load_classifier']
+           'create_classifier', 'channel_stats', 'Batches', 'predict', 'accuracy', 'accuracy_on', 'Resume', 'Curve',
+           'Augment', 'Share', 'spread', 'bare', 'mean_over_processes', 'Precision', 'precision_callback', 'fit',
+           'Clip', 'check_labels', 'train_teacher', 'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 from contextlib import nullcontext
@@ -18,6 +18,7 @@ from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
+from fastai.torch_core import to_float
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from .runs import *
@@ -158,6 +159,12 @@ def accuracy(logits:torch.Tensor, y:torch.Tensor) -> float: # Fraction
     "Share of right answers"
     return (logits.argmax(1) == y).double().mean().item()
 
+def accuracy_on(x:torch.Tensor, # (n,C,H,W), uint8 or floats
+                y:torch.Tensor, # (n,)
+               ): # Function of a model: `{'accuracy': …}`
+    "Measures models on these images"
+    return lambda model: {'accuracy': accuracy(predict(model, x), y)}
+
 # %% ../nbs/02_models.ipynb #9d29995c
 class Resume(Callback):
     "Ties a `Learner` to a run folder: epochs are seeded, checkpointed and, after a kill, continued"
@@ -176,21 +183,20 @@ class Resume(Callback):
         self.learn.opt.load_state_dict(s['opt'])
 
 class Curve(Callback):
-    "Writes the mean losses of each epoch, and every few epochs the accuracy on given images, to the run's log"
+    "Writes the mean losses of each epoch, and every few epochs what is measured of the model, to the run's log"
     order = 75
     def __init__(self,
                  run:Run,
-                 x:torch.Tensor, # Images to measure on, for reporting only
-                 y:torch.Tensor, # Their labels
+                 measure, # Function of the model that gives what to log, for reporting only
                  times:int=20, # Measurements in all, about
-                ): self.run,self.x,self.y,self.times = run,x,y,times
+                ): self.run,self.measure,self.times = run,measure,times
     def before_train(self): self.sums,self.n = {},0
     def after_batch(self):
         self.n += 1
         for k,v in getattr(self.learn, 'parts', {'loss': self.loss}).items(): self.sums[k] = self.sums.get(k, 0.)+v.detach()
     def after_train(self):
         row = {'epoch': self.epoch+1, **{k: round(float(mean_over_processes(v))/self.n, 6) for k,v in self.sums.items()}}
-        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row['accuracy'] = accuracy(predict(bare(self.learn.model), self.x), self.y)
+        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row |= self.measure(bare(self.learn.model))
         self.run.log.append(row)
 
 class Augment(Callback):
@@ -229,7 +235,7 @@ class Precision(Callback):
     def before_batch(self):
         self.ctx = autocast(self.dtype, torch.device('cpu'))
         self.ctx.__enter__()
-    def after_pred(self): self.ctx.__exit__(None, None, None); self.learn.pred = self.pred.float()
+    def after_pred(self): self.ctx.__exit__(None, None, None); self.learn.pred = to_float(self.pred)
 
 def precision_callback(width:int, device:torch.device): # Callback or None
     "The callback for `pick_dtype`: ours on the CPU, fastai's on a GPU (with a scaler for float16)"
@@ -243,7 +249,7 @@ def fit(run:Run, # Where checkpoints and the log go
         model:nn.Module, # Trained in place
         batches, # Iterable of (images, *targets) with a length
         loss_func, # `loss_func(pred, *targets)` -> scalar
-        curve:tuple, # Images and labels to measure accuracy on each epoch, for reporting only
+        measure, # Function of the model that gives what to log of it, for reporting only, such as `accuracy_on(x, y)`
         epochs:int,
         lr:float, # Peak of a one-cycle schedule
         betas:tuple=(.9, .999), # Of AdamW
@@ -256,7 +262,7 @@ def fit(run:Run, # Where checkpoints and the log go
     dls.n_inp = 1
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=tuple(betas), weight_decay=wd, fused=True))
     if batches.bs % world()[1]: raise ValueError(f"a batch of {batches.bs} images cannot be shared evenly by {world()[1]} processes: choose bs as a multiple of {world()[1]}")
-    cbs = [c for c in (*cbs, *([Share()] if world()[1] > 1 else []), Resume(run), Curve(run, *curve), Clip(), precision_callback(model.width, device)) if c is not None]
+    cbs = [c for c in (*cbs, *([Share()] if world()[1] > 1 else []), Resume(run), Curve(run, measure), Clip(), precision_callback(model.width, device)) if c is not None]
     learn = Learner(dls, spread(model), loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=True, wd_bn_bias=True)
     learn.create_opt()
     with learn.no_bar(), learn.no_logging(): learn.fit(epochs, lr, cbs=ParamScheduler({'lr': combined_cos(.2, lr/25, lr, lr/1e4)}))
@@ -300,7 +306,7 @@ def train_teacher(run,
     clf = create_classifier(model, len(data.classes), stats, **({} if model in MODELS else {'in_chans': data.shape[0]}))
     check_labels(clf, len(data.classes))
     test = data.read('test')
-    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), test, epochs, lr, cbs=[Augment(augment)])
+    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), accuracy_on(*test), epochs, lr, cbs=[Augment(augment)])
     weights = round_weights(clf.net)
     return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed,
                      'metrics': {'accuracy': accuracy(predict(clf, test[0]), test[1]), 'accuracy_valid': accuracy(predict(clf, data.read('valid')[0]), data.read('valid')[1])},

@@ -33,10 +33,10 @@ def runs_root() -> Path: # Folder that holds `<stage>/<key>/`
     return Path(os.environ.get('DFKD_RUNS') or project_root()/'runs')
 
 def shipped_root() -> Path|None: # Folder with finished stages, or None when they must not be used
-    "Finished digits stages that travel with the repository. `DFKD_SHIPPED=0` hides them (as `make paper` does, which makes everything anew); it may name another folder of stages made by earlier code"
+    "Finished small stages that travel with the repository. `DFKD_SHIPPED=0` hides them (as `make paper` does, which makes everything anew); it may name another folder of stages made by earlier code"
     where = os.environ.get('DFKD_SHIPPED', '1')
     if where not in ('0', '1') and not Path(where).is_dir(): raise ValueError(f"DFKD_SHIPPED names {where}, which is no folder here ({Path.cwd()}): give an absolute path, or 0 or 1")
-    return None if where == '0' else project_root()/'tests_data'/'digits' if where == '1' else Path(where)
+    return None if where == '0' else project_root()/'tests_data'/'stages' if where == '1' else Path(where)
 
 def world() -> tuple: # rank, number of processes
     "This process among those that `accelerate launch` started: 0 of 1 without it"

@@ -213,7 +213,7 @@ def test_report(tmp_path, capsys):
 @pytest.fixture
 def of_record(tmp_path):
     "A scale of one student, the one that travels with the repository: (root, its weights, its result)"
-    run = next(p.parent for p in sorted((ROOT/'tests_data/digits/student').glob('*/result.json')) if json.loads(p.read_text())['rung'] == 'gan')
+    run = next(p.parent for p in sorted((ROOT/'tests_data/stages/student').glob('*/result.json')) if json.loads(p.read_text())['rung'] == 'gan')
     weights, kept = tmp_path/'paper_figures/x/weights/student.safetensors', tmp_path/'paper_figures/x/results/student.json'
     for src, dst in ((run/'weights.safetensors', weights), (run/'result.json', kept)):
         dst.parent.mkdir(parents=True)

@@ -6,25 +6,29 @@ sys.path.insert(0, str(Path(__file__).parent))
 import graph, report
 from cells import ROOT
 
-FIGURES = {'07_ablations': ['fig13'], None: [f'fig{i:02}' for i in range(1, 13)]}                        # the paper's numbering; which notebook draws it
-TABLES  = {'05_fid': ['table2'], None: ['table1', 'table3', 'table4']}
+FIGURES = {'07_ablations': ['fig13'], '08_detr': ['fig14', 'fig15', 'fig16', 'fig17'], '02_models': [f'fig{i:02}' for i in range(1, 13)]}    # the paper's numbering; a notebook that runs where it is drawn
+TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02_models': ['table1', 'table3', 'table4']}
 DRAWN_FOR = {'fig08': {'digits_rgb', 'cifar10'}, 'fig11': {'digits_rgb', 'cifar10'}}                      # only where one of these is in the plan
 RUNGS   = ['real', 'gan', 'noise']
 LOSSES  = ['all_losses', 'no_kd', 'no_patch']       # each removed in turn
 CLAIMS  = dict(teacher=.98, real=.97, gan=.94)      # least mean test accuracy over the seeds, for digits
+MAP50   = dict(teacher=.8)                          # least mean mAP@50, for scenes
 
 def pick(results, **where): return [r for r in results if all(r.get(k) == v for k, v in where.items())]
 def acc(rs): return mean(r['metrics']['accuracy'] for r in rs) if rs else float('nan')
 
 def files(out, results, cfg):
     "What is missing."
-    plan, there = cfg['plan'], lambda table: [n for nb, names in table.items() if nb is None or graph.sets(cfg, nb) for n in names if DRAWN_FOR.get(n, plan.keys()) & plan.keys()]
+    plan, there = cfg['plan'], lambda table: [n for nb, names in table.items() if graph.sets(cfg, nb) for n in names if DRAWN_FOR.get(n, plan.keys()) & plan.keys()]
     drawn = [f'{f}.{e}' for f in there(FIGURES) for e in ('png', 'svg')] + [f'{t}.{e}' for t in there(TABLES) for e in ('csv', 'md')] + ['summary.md']
     for name in drawn:
         yield f'{name} is there', (p := out/name).exists() and p.stat().st_size > 0
     for d, seeds in plan.items():
         for s in seeds:
             of = dict(dataset=d, seed=s, variant='default')
+            if d in graph.BOXES:
+                yield f'detector of {d}, seed {s}', bool(pick(results, stage='detr_teacher', **of))
+                continue
             for stage in ('teacher', 'probes', 'generator'): yield f'{stage} of {d}, seed {s}', bool(pick(results, stage=stage, **of))
             if d in graph.sets(cfg, '05_fid'):
                 for v in ('default', 'unguided'): yield f'fid of {d}, {v}, seed {s}', bool(pick(results, stage='fid', dataset=d, seed=s, variant=v))
@@ -53,15 +57,21 @@ def claims(results, dataset, seeds):
     t, s = size(of['teacher']), size(of['gan'])
     yield f'student {s} has at most a quarter of the teacher {t}', bool(t and s) and max(s) <= min(t)/4
 
+def detection(results, dataset, seeds):
+    "The figures to reach, of detectors."
+    rs = pick(results, stage='detr_teacher', dataset=dataset, variant='default')
+    got = mean(r['metrics']['map50'] for r in rs) if rs else float('nan')
+    yield f"detector: mAP@50 {got:.4f} is at least {MAP50['teacher']}, {len(rs)} seeds", got >= MAP50['teacher'] and sorted(r['seed'] for r in rs) == sorted(seeds)
+
 def main(scale='smoke'):
     out, cfg = ROOT/'paper_figures'/scale, graph.load(scale)
     plan = cfg['plan']
     results = [json.loads(p.read_text()) for p in sorted((out/'results').glob('*.json')) if not p.name.endswith('.run.json')]
     checks = [*files(out, results, cfg), *plausible(results)]
-    if scale == 'smoke': checks += claims(results, 'digits', plan['digits'])
-    for what, ok in checks:
+    told = [*claims(results, 'digits', plan['digits']), *detection(results, 'scenes', plan['scenes'])] if scale == 'smoke' else []
+    for what, ok in (checks := checks+told):
         if not ok: print('NOT:', what)
-    if scale == 'smoke': print(*(what for what, ok in claims(results, 'digits', plan['digits']) if ok), sep='\n')
+    if told: print(*(what for what, ok in told if ok), sep='\n')
     print(f'{sum(ok for _, ok in checks)} of {len(checks)} checks hold')
     return 0 if all(ok for _, ok in checks) else 1
 

@@ -12,8 +12,9 @@ VARIES = set()      # tables and figures drawn from *.run.json: not compared
 # One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs like another seed's.
 TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'agreement': .05, 'alignment': .10, 'label_agreement': .12, 'probe_cosine': .10, 'balance': .05,
              'diversity': .35, 'loss_d': .3, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10, 'mass_on_patches': .10, 'recall': .12, 'kid': .03, 'kid_se': .003,
+             'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15,
              ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .25, ('agreement', 'student', 'noise'): .25}
-LOOSE = {'metrics', 'config', 'log', 'confusion', 'curve', 'protocol'}                    # fields that follow the machine: hashes of weights, curves, counts; all else must be equal
+LOOSE = {'metrics', 'config', 'log', 'confusion', 'curve', 'protocol', 'classes'}                    # fields that follow the machine: hashes of weights, curves, counts; all else must be equal
 RELATIVE = .25                                                       # for every metric not named
 
 def made(folder):

@@ -28,7 +28,10 @@ def read(folder):
             results.append(json.loads(p.read_text(encoding='utf-8')) | {'run': json.loads(extra.read_text(encoding='utf-8')) if extra.exists() else {}})
     audit = Path(folder)/'audit.csv'
     rows = csv.DictReader(audit.read_text(encoding='utf-8').splitlines()) if audit.exists() else []
-    return results, {r['we build'].split('`')[1]: int(r['counted'].replace(',', '')) for r in rows}
+    counts = {r['we build'].split('`')[1]: int(r['counted'].replace(',', '')) for r in rows}
+    sizes = Path(folder)/'detr_sizes.csv'
+    for r in csv.DictReader(sizes.read_text(encoding='utf-8').splitlines()) if sizes.exists() else []: counts |= {f"{r['detector']}.{k}": int(r[k]) for k in ('parameters', 'trainable', 'frozen')}
+    return results, counts
 
 def value(r, metric): return next((r[k][metric] for k in ('metrics', 'params', 'run') if metric in r.get(k, {})), None)
 def extractor(r): return r.get('params', {}).get('extractor', '')
@@ -104,7 +107,7 @@ def row(n, paper, results, counts):
     metric, unit = of.get('metric'), printed(said)[1]
     better = BETTER.get(metric, 0)
     times = of.get('times') or (UNIT.get(metric, PERCENT)[0] if better else 1)
-    ours = [counts[m]] if (m := n.get('count')) in counts else [v*times for r in found if (v := value(r, metric)) is not None]
+    ours = [counts[m]*n.get('times', 1)] if (m := n.get('count')) in counts else [v*times for r in found if (v := value(r, metric)) is not None]
     text = mean_sd(ours, 1) if better or not ours else f'{fmean(ours):,.{max(0, round(-math.log10(unit)))}f}'
     if found: text = ', '.join([text, *[found[0]['variant']]*isinstance(of.get('variant'), list), *[found[0]['model']]*several])
     if not ours: verdict = NUMBERS[4]
