@@ -135,7 +135,7 @@ def read_coco(file:str|Path, # JSON in COCO's format
     n['empty'] = sum(not r['labels'] for r in by_id.values())
     return list(by_id.values()), [c['name'] for c in sorted(d['categories'], key=lambda c: c['id'])], n
 
-def write_coco(folder:str|Path, # Where `images/` and `<name>.json` shall be
+def write_coco(folder:str|Path, # Where `<name>/`, with the images, and `<name>.json` shall be
                name:str, # Of the JSON, such as a split's
                images:list, # Arrays uint8 (H,W,3)
                labels:list, # One list an image
@@ -637,7 +637,7 @@ def train_detr(run,
     return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed, 'metrics': {k: v for k,v in r.items() if k != 'classes' and v is not None}, 'classes': r['classes'],
                      'params': {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment, 'shape': list(x.shape[1:])}}
 
-def load_detector(run:Run, # A finished run of `train_detr` or `distill_detr`
+def load_detector(run:Run, # A finished run of `train_detr`
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds"
     net = create_detector(run.result['model'], len(run.result['params']['classes']))

@@ -41,7 +41,7 @@ def kid(a:torch.Tensor, # Features (n,d)
         size:int=300, # Samples a subset
         seed:int=0,
        ) -> tuple: # mean, standard error
-    "Kernel distance: unbiased squared MMD with the kernel (x·y/d+1)³, mean and standard error over subsets"
+    "Kernel distance: unbiased squared MMD with the kernel (x·y/d+1)³, mean over random subsets and its standard error; they overlap, so that other samples may lie farther off than it says"
     g, k = torch.Generator().manual_seed(seed), min(size, len(a), len(b))
     def mmd(x, y):
         f = lambda p, q: (p @ q.T/p.shape[1]+1)**3
