@@ -69,7 +69,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.detr._load_frames': ('detr.html#_load_frames', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._logit': ('detr.html#_logit', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._mlp': ('detr.html#_mlp', 'dfkd_nb/detr.py'),
-                              'dfkd_nb.detr._of_net': ('detr.html#_of_net', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._polygons': ('detr.html#_polygons', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr.augment_boxes': ('detr.html#augment_boxes', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr.average_precision_on': ('detr.html#average_precision_on', 'dfkd_nb/detr.py'),

@@ -105,7 +105,8 @@ def read_coco(file:str|Path, # JSON in COCO's format
     except ValueError as e: _fail(file, f'is not JSON ({e})')
     missing = [k for k in ('images', 'annotations', 'categories') if not isinstance(d, dict) or k not in d]
     if missing: _fail(file, f"is not in COCO's format: no {', '.join(missing)}")
-    cats = {c['id']: i for i,c in enumerate(sorted(d['categories'], key=lambda c: c['id']))}
+    named = {c['id']: c['name'] for c in sorted(d['categories'], key=lambda c: c['id'])}
+    cats = {k: i for i,k in enumerate(named)}
     by_id = {im['id']: dict(file=images/im['file_name'], width=im['width'], height=im['height'], labels=[], boxes=[]) for im in d['images']}
     if len(by_id) < len(d['images']): _fail(file, f"{len(d['images'])-len(by_id)} images share their id with another")
     gone = [r['file'].name for r in by_id.values() if not r['file'].exists()]
@@ -114,10 +115,10 @@ def read_coco(file:str|Path, # JSON in COCO's format
     anns = d['annotations']
     for a in anns:
         where = f"annotation {a.get('id', '?')}"
-        if a['image_id'] not in by_id: _fail(file, f"{where}: there is no image {a['image_id']}")
-        if a['category_id'] not in cats: _fail(file, f"{where}: there is no category {a['category_id']}; there are {', '.join(map(str, cats))}")
-        b = a.get('bbox', [])
-        if len(b) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in b) or min(b[2:]) <= 0:
+        if a.get('image_id') not in by_id: _fail(file, f"{where}: there is no image {a.get('image_id')}")
+        if a.get('category_id') not in cats: _fail(file, f"{where}: there is no category {a.get('category_id')}; there are {', '.join(map(str, cats))}")
+        b = a.get('bbox')
+        if not isinstance(b, list) or len(b) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in b) or min(b[2:]) <= 0:
             _fail(file, f"{where}: bbox must be [x, y, width, height] in pixels with a positive size, got {b}")
     boxes = np.array([a['bbox'] for a in anns], float).reshape(-1, 4)
     size = np.array([[by_id[a['image_id']][k] for k in ('width', 'height')] for a in anns], float).reshape(-1, 2)
@@ -133,7 +134,7 @@ def read_coco(file:str|Path, # JSON in COCO's format
         r = by_id[a['image_id']]
         r['labels'].append(cats[a['category_id']]); r['boxes'].append([x0, y0, x1-x0, y1-y0])
     n['empty'] = sum(not r['labels'] for r in by_id.values())
-    return list(by_id.values()), [c['name'] for c in sorted(d['categories'], key=lambda c: c['id'])], n
+    return list(by_id.values()), list(named.values()), n
 
 def write_coco(folder:str|Path, # Where `<name>/`, with the images, and `<name>.json` shall be
                name:str, # Of the JSON, such as a split's
@@ -219,12 +220,13 @@ def get_detection(name:str|Path='scenes', # 'scenes', the name of a folder under
     for s,(_, c, n) in read.items():
         if c != classes: raise ValueError(f"{files[s]}: its classes are {', '.join(c)}, those of train {', '.join(classes)}")
         if not n['images']: raise ValueError(f'{files[s]}: names no image')
-    fits = lambda r: (k := min(shortest/min(r['height'], r['width']), longest/max(r['height'], r['width']))) and (round(r['height']*k), round(r['width']*k), 1/k)
-    hs, ws, ks = zip(*(fits(r) for rs,_,_ in read.values() for r in rs))
+    sides = np.array([(r['height'], r['width']) for rs,_,_ in read.values() for r in rs])
+    ks = np.minimum(shortest/sides.min(1), longest/sides.max(1))
+    hs, ws = np.round(sides*ks[:, None]).astype(int).T.tolist()
     from transformers import DetrImageProcessor
     processor = DetrImageProcessor(size={'shortest_edge': shortest, 'longest_edge': longest}, do_rescale=False, do_normalize=False, do_convert_annotations=True, do_pad=True, pad_size={'height': max(hs)+1, 'width': max(ws)+1} if len({*zip(hs, ws)}) > 1 else None)
     about = {'files': {s: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for s,f in files.items()}, 'bytes': sum(r['file'].stat().st_size for rs,_,_ in read.values() for r in rs), 'shortest': shortest, 'longest': longest, 'met': {s: n for s,(_,_,n) in read.items()}}
-    return DetectionData(folder.name, {s: partial(_load_frames, rs, processor) for s,(rs,_,_) in read.items()}, classes, about, float(np.median(ks)))
+    return DetectionData(folder.name, {s: partial(_load_frames, rs, processor) for s,(rs,_,_) in read.items()}, classes, about, float(np.median(1/ks)))
 
 # %% ../nbs/08_detr.ipynb #01368065
 def plot_boxes(images, # (n,3,H,W) uint8
@@ -299,8 +301,8 @@ def freeze_stem(net:nn.Module) -> nn.Module:
 
 def count(net:nn.Module) -> dict: # parameters, trainable, frozen
     "Numbers of parameters"
-    n = [(p.numel(), p.requires_grad) for p in net.parameters()]
-    return {'parameters': sum(k for k,_ in n), 'trainable': sum(k for k,g in n if g), 'frozen': sum(k for k,g in n if not g)}
+    n, trainable = n_params(net), sum(p.numel() for p in net.parameters() if p.requires_grad)
+    return {'parameters': n, 'trainable': trainable, 'frozen': n-trainable}
 
 # %% ../nbs/08_detr.ipynb #1831dcec
 _SMALL_RESNET = dict(layer_type='basic', depths=[2, 2, 2, 2])
@@ -409,7 +411,6 @@ class SelectDetr(nn.Module):
 DETRS = { # name: arguments of `SelectDetr`
     'detr_tiny':  dict(),
     'detr_micro': dict(d=48, widths=(12, 24, 48), layers=(1, 1), ffn=96),
-    'detr_small': dict(d=128, widths=(32, 64, 128), layers=(2, 2), heads=8, ffn=256, queries=12),
 }
 
 class Detector(nn.Module):
@@ -612,9 +613,7 @@ def average_precision_on(data:DetectionData,
     def measure(model): return {k: v for k,v in evaluate_detector(model, data, split).items() if k in ('map', 'map50', 'precision', 'recall')}
     return measure
 
-def _of_net(a): return {'architecture': {**DETRS, **HUB}.get(a['model'])}
-
-@stage('detr_teacher', 'detr', also=_of_net)
+@stage('detr_teacher', 'detr', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['model'])})
 def train_detr(run,
                data:DetectionData, # Real frames: this is the owner's side
                model:str='detr_tiny', # Name for `create_detector`

@@ -10,13 +10,12 @@ KEPT   = {'report.md', 'README.md'}     # ... but for these
 VARIES = set()      # tables and figures drawn from *.run.json: not compared
 # How far a metric may lie from the committed one on another machine, in its own unit; narrower keys win.
 # One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs like another seed's.
-TOLERANCE = {'accuracy': .06, 'accuracy_valid': .06, 'teacher_accuracy': .06, 'agreement': .07, 'alignment': .15, 'label_agreement': .12, 'crossings': .4, 'probe_cosine': .10, 'balance': .05,
+TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'agreement': .05, 'alignment': .10, 'label_agreement': .12, 'crossings': .3, 'probe_cosine': .10, 'balance': .05,
              'diversity': .35, 'loss_d': .3, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10, 'mass_on_patches': .10, 'recall': .12, 'kid': .03, 'kid_se': .003,
              'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15,
-             ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35, ('alignment', 'student', 'noise'): .25,
-             # what no loss holds: attention of students that are not shown the teacher's; whatever is learned from unfinished generators
-             **{('alignment', 'student', v): .4 for v in ('no_teacher', 'no_patch', 'epoch')}, **{(m, 'student', v): .12 for m in ('accuracy', 'agreement') for v in ('no_patch', 'no_kd')},
-             **{(m, 'student', 'epoch'): .6 for m in ('accuracy', 'agreement', 'label_agreement')}}
+             ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35,
+             # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished generators
+             ('alignment', 'student', 'no_teacher'): .3, ('accuracy', 'student', 'epoch'): .35, ('agreement', 'student', 'epoch'): .35, ('label_agreement', 'student', 'epoch'): .3}
 LOOSE = {'metrics', 'config', 'log', 'confusion', 'curve', 'protocol', 'classes'}                    # fields that follow the machine: hashes of weights, curves, counts; all else must be equal
 RELATIVE = .25                                                       # for every metric not named
 
