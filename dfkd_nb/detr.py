@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FLYING', 'HUB', 'DETRS', 'WEIGHTS', 'DETR_RECIPES', 'silhouette', 'sky', 'scene', 'read_coco', 'write_coco',
-           'DetectionData', 'pack_boxes', 'get_detection', 'plot_boxes', 'unpack_boxes', 'thaw', 'HubDetr',
+           'DetectionData', 'pack_boxes', 'draw_set', 'get_detection', 'plot_boxes', 'unpack_boxes', 'thaw', 'HubDetr',
            'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
            'create_detector', 'giou', 'match', 'set_loss', 'detect', 'mean_ap', 'precision_recall', 'augment_boxes',
            'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on', 'train_detr', 'load_detector']
@@ -74,17 +74,20 @@ def sky(size:int|tuple, # Pixels: one side, or (height, width)
     return np.clip((top*(1-up)+low*up+(clouds-1)*rng.uniform(0, .25))*rng.uniform(.6, 1.1)+rng.normal(0, .01, (h, w, 1)), 0, 1)
 
 def scene(rng:np.random.Generator,
-          size:int=96, # Pixels a side
+          size:int|tuple=96, # Pixels: one side, or (height, width)
           most:int=3, # Objects at most
+          objects:tuple=(.14, .4), # Smallest and largest object, as shares of the shorter side
          ): # -> (image uint8 (H,W,3), labels, boxes [x0, y0, x1, y1] in pixels)
     "A drawn sky with one or more flying things that do not overlap"
-    im, labels, boxes = sky(size, rng), [], []
+    H, W = (size, size) if isinstance(size, int) else size
+    im, labels, boxes = sky((H, W), rng), [], []
+    least, largest = (round(s*min(H, W)) for s in objects)
     for _ in range(rng.integers(1, most+1)):
         k = int(rng.integers(len(FLYING)))
-        m = silhouette(FLYING[k], int(rng.integers(size//7, size*2//5)), rng)
+        m = silhouette(FLYING[k], int(rng.integers(least, largest)), rng)
         h, w = m.shape
         for _ in range(10):
-            x, y = rng.integers(0, size-w+1), rng.integers(0, size-h+1)
+            x, y = rng.integers(0, W-w+1), rng.integers(0, H-h+1)
             if all(x >= b[2] or x+w <= b[0] or y >= b[3] or y+h <= b[1] for b in boxes): break
         else: continue
         colour = np.full(3, rng.uniform(0, .35))+rng.normal(0, .05, 3) if rng.random() < .8 else rng.uniform(.75, 1, 3)
@@ -186,9 +189,15 @@ def pack_boxes(images, # (n,3,H,W) uint8
         if len(l): L[i,:len(l)], B[i,:len(l)] = torch.as_tensor(l), torch.as_tensor(np.asarray(b, 'f4'))
     return torch.as_tensor(np.asarray(images)), L, B
 
-def _draw_scenes(n, seed, size):
-    ims, labels, corners = zip(*(scene(np.random.default_rng([seed, i]), size) for i in range(n)))
-    to_shares = lambda b: box_convert(torch.tensor(b, dtype=torch.float).view(-1, 4)/size, 'xyxy', 'cxcywh')
+def draw_set(n:int, # Scenes
+             seed:int, # Scene i is drawn from the seed [seed, i]
+             size:int|tuple=96, # As in `scene`
+             objects:tuple=(.14, .4), # As in `scene`
+            ): # -> (images uint8 (n,3,H,W), labels (n,M), boxes (n,M,4))
+    "Drawn scenes with their boxes"
+    ims, labels, corners = zip(*(scene(np.random.default_rng([seed, i]), size, objects=objects) for i in range(n)))
+    H, W = ims[0].shape[:2]
+    to_shares = lambda b: box_convert(torch.tensor(b, dtype=torch.float).view(-1, 4)/torch.tensor([W, H, W, H]), 'xyxy', 'cxcywh')
     return pack_boxes(np.stack(ims).transpose(0, 3, 1, 2).copy(), labels, [to_shares(b) for b in corners], 3)
 
 def _load_frames(records, processor):
@@ -207,15 +216,17 @@ def get_detection(name:str|Path='scenes', # 'scenes', the name of a folder under
                   longest:int=427, # … unless the other would exceed this (the paper: 1333)
                   size:int=96, # Of a drawn scene
                   n_train:int=2000, # Drawn scenes to train on
+                  annotations:str='{split}.json', # In a folder: where the annotations of a split lie (`instances_{split}2017.json`, `{split}/_annotations.coco.json`) …
+                  images:str='{split}', # … and its images
                  ) -> DetectionData:
     "A detection data set; raises errors that say what to change"
     if name == 'scenes':
         plan = {'train': (n_train, 0), 'val': (300, 1), 'test': (400, 2)}
-        return DetectionData('scenes', {s: partial(_draw_scenes, *v, size) for s,v in plan.items()}, FLYING, {'scenes': plan, 'size': size, 'code_scenes': code_hash('detr', 'scene')})
+        return DetectionData('scenes', {s: partial(draw_set, *v, size) for s,v in plan.items()}, FLYING, {'scenes': plan, 'size': size, 'code_scenes': code_hash('detr', 'scene')})
     folder = Path(name) if Path(name).is_dir() else data_root()/str(name)
-    files = {s: folder/f'{s}.json' for s in ('train', 'val', 'test')}
-    if not all(f.exists() for f in files.values()): raise ValueError(f"{name!r} is neither 'scenes' nor a folder (here or under DFKD_DATA) with {', '.join(f.name for f in files.values())}")
-    read = {s: read_coco(f, folder/s) for s,f in files.items()}
+    files = {s: folder/annotations.format(split=s) for s in ('train', 'val', 'test')}
+    if not all(f.exists() for f in files.values()): raise ValueError(f"{name!r} is neither 'scenes' nor a folder (here or under DFKD_DATA) with {', '.join(str(f.relative_to(folder)) for f in files.values())}; other places can be named by annotations= and images=")
+    read = {s: read_coco(f, folder/images.format(split=s)) for s,f in files.items()}
     classes = read['train'][1]
     for s,(_, c, n) in read.items():
         if c != classes: raise ValueError(f"{files[s]}: its classes are {', '.join(c)}, those of train {', '.join(classes)}")
@@ -336,9 +347,9 @@ class Layer(nn.Module):
         super().__init__()
         self.a,self.f,self.n1,self.n2 = Attend(d, heads),_mlp(d, ffn, d),nn.LayerNorm(d),nn.LayerNorm(d)
         if cross: self.c,self.n3 = Attend(d, heads),nn.LayerNorm(d)
-    def forward(self, x, pos, memory=None, mpos=None):
+    def forward(self, x, pos, memory=None, mpos=None, pool=lambda t: t):
         y = self.n1(x)
-        x = x+self.a(y+pos, y+pos, y)
+        x = x+self.a(y+pos, pool(y+pos), pool(y))
         if memory is not None: x = x+self.c(self.n3(x)+pos, memory+mpos, memory)
         return x+self.f(self.n2(x))
 
@@ -374,10 +385,11 @@ class SelectDetr(nn.Module):
                  heads:int=4,
                  ffn:int=192, # Width inside the feed-forward parts
                  queries:int=8, # Q
+                 pool:int=2, # The encoder's keys and values are means over so many cells a side (spatial reduction, Wang et al., 2021: PVT)
                 ):
         super().__init__()
         w0, w1, w2 = widths
-        self.width,self.queries = d,queries
+        self.width,self.queries,self.pool = d,queries,pool
         self.backbone = nn.Sequential(_conv(3, w0, 2), Residual(w0, w1, 2), Residual(w1, w2, 2), Residual(w2, w2), nn.Conv2d(w2, d, 1))
         self.encoder = nn.ModuleList(Layer(d, heads, ffn) for _ in range(layers[0]))
         self.decoder = nn.ModuleList(Layer(d, heads, ffn, cross=True) for _ in range(layers[1]))
@@ -393,7 +405,8 @@ class SelectDetr(nn.Module):
         ys, xs = torch.meshgrid(*((torch.arange(n, device=x.device)+.5)/n for n in (H, W)), indexing='ij')
         centre = torch.stack((xs, ys), -1).flatten(0, 1)
         pos = sine_position(centre, self.width).to(t.dtype)
-        for l in self.encoder: t = l(t, pos)
+        pool = lambda t: F.avg_pool2d(t.transpose(1, 2).unflatten(2, (H, W)), self.pool, ceil_mode=True).flatten(2).transpose(1, 2)
+        for l in self.encoder: t = l(t, pos, pool=pool)
         t = self.norm(t)
         anchors = torch.cat((centre, torch.full_like(centre, .15)), 1)
         logits, boxes = self.dense[0](t), (self.dense[1](t)+_logit(anchors)).sigmoid()
@@ -622,23 +635,26 @@ def train_detr(run,
                lr:float=1e-3, # Peak of the one-cycle schedule
                wd:float=.01, # Weight decay
                augment:bool=True, # Flip, zoom, shift, shade
+               pretrained:str='', # For one of `HUB`: weights to start from, a name on the Hugging Face hub or a folder
                variant:str='default', # Name in the results
                seed:int=0,
               ):
     "Train a detector on real frames and their boxes"
     seed_all('init', model, seed)
-    net = create_detector(model, len(data.classes)).to(pick_device())
+    net = create_detector(model, len(data.classes), **_start(pretrained)).to(pick_device())
     x, labels, boxes = data.read('train')
     cb = SetLoss(net.softmax)
     fit(run, net, Batches(x, labels, boxes, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=[cb, *([BoxAugment()] if augment else [])])
     weights = round_weights(net.net)
     r = evaluate_detector(net, data)
     return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed, 'metrics': {k: v for k,v in r.items() if k != 'classes' and v is not None}, 'classes': r['classes'],
-                     'params': {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment, 'shape': list(x.shape[1:])}}
+                     'params': {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment, 'shape': list(x.shape[1:]), **_start(pretrained)}}
 
-def load_detector(run:Run, # A finished run of `train_detr`
+def _start(pretrained): return {'pretrained': pretrained} if pretrained else {}
+
+def load_detector(run:Run, # A finished run that holds a detector
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds"
-    net = create_detector(run.result['model'], len(run.result['params']['classes']))
+    net = create_detector(run.result['model'], len(run.result['params']['classes']), **_start(run.result['params'].get('pretrained')))
     load_weights(net.net, run.weights)
     return net.eval().to(pick_device())

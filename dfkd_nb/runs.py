@@ -396,7 +396,7 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
     return deco
 
 # %% ../nbs/00_runs.ipynb #cab9df5e
-FIELDS = ['stage', 'dataset', 'rung', 'variant', 'model', 'recipe', 'seed']
+FIELDS = ['stage', 'dataset', 'rung', 'matching', 'variant', 'model', 'recipe', 'seed']
 
 def record(run:Run, # A finished stage
            out:str|Path='', # The scale's output folder; empty: nothing is written

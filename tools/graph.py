@@ -6,12 +6,12 @@ from cells import NBS, ROOT, declared, evals, module, numbered, read, source, ta
 
 # What each stage notebook needs to have run before it, for the same data set and seed
 NEEDS = {'02_models': [], '03_probes': ['02_models'], '04_gan': ['03_probes'], '05_fid': ['04_gan'], '06_distill': ['04_gan'], '07_ablations': ['06_distill'],
-         '08_detr': []}
+         '08_detr': [], '09_detr_distill': ['08_detr']}
 STAGES = list(NEEDS)
 PER_DATASET = STAGES[1:]        # drawn once per data set, the others once
 # Roughly one smoke job on one core; what starts first follows from these, and no result does
-MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3}
-DETECTION = {'08_detr'}             # the notebooks of the detection line …
+MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6}
+DETECTION = {'08_detr', '09_detr_distill'}             # the notebooks of the detection line …
 BOXES = {'scenes', 'drones'}        # … and its data sets; all others are the classification line's
 
 # Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same keys.

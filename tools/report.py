@@ -7,12 +7,12 @@ from cells import ROOT
 
 MADE   = ['results/*.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']      # what a run makes, and publishing may replace
 KEPT   = {'report.md', 'README.md'}     # ... but for these
-VARIES = set()      # tables and figures drawn from *.run.json: not compared
+VARIES = re.compile(r'latency')     # tables and figures of what follows the machine: not compared
 # How far a metric may lie from the committed one on another machine, in its own unit; narrower keys win.
 # One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs like another seed's.
 TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'agreement': .05, 'alignment': .10, 'label_agreement': .12, 'crossings': .3, 'probe_cosine': .10, 'balance': .05,
              'diversity': .35, 'loss_d': .3, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10, 'mass_on_patches': .10, 'recall': .12, 'kid': .03, 'kid_se': .003,
-             'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15,
+             'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15, 'asked_recall': .15, 'kept': .15, 'teacher_map50': .08,
              ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35,
              # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished generators
              ('alignment', 'student', 'no_teacher'): .3, ('accuracy', 'student', 'epoch'): .35, ('agreement', 'student', 'epoch'): .35, ('label_agreement', 'student', 'epoch'): .3}
@@ -33,7 +33,7 @@ def committed(scale, root=ROOT):
     return {str(p): b for p, b in files.items() if p.name not in KEPT and any(p.match(pat) and len(p.parts) == pat.count('/') + 1 for pat in MADE)}
 
 def kind(name):
-    if name.endswith('.run.json') or name in VARIES: return 'varies'
+    if name.endswith('.run.json') or VARIES.search(name): return 'varies'
     return {'.json': 'result', '.safetensors': 'weights', '.csv': 'table', '.md': 'table'}.get(Path(name).suffix, 'figure')
 
 def allowed(metric, value, result):

@@ -5,15 +5,21 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.data import get_data
+from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
 from dfkd_nb.models import accuracy, load_classifier, predict
 from dfkd_nb.runs import load_tree
 
 POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
+MAP50  = .5     # points of mAP@50, likewise
 
 def evaluate(path, result, data):
     "(what was found, whether it agrees with the result)"
-    x, y = data.read('test')
-    got, said = accuracy(predict(load_classifier(SimpleNamespace(result=result, weights=load_tree(path))), x), y), result['metrics']['accuracy']
+    x, y, *boxes = data.read('test')
+    run = SimpleNamespace(result=result, weights=load_tree(path))
+    if boxes:
+        got, said = evaluate_detector(load_detector(run), data)['map50'], result['metrics']['map50']
+        return f'mAP@50 {got:.2%} on {len(x):,} test frames of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points', 100*abs(got - said) <= MAP50
+    got, said = accuracy(predict(load_classifier(run), x), y), result['metrics']['accuracy']
     off = round((got - said)*len(y))
     return (f'{got:.2%} of {len(y):,} test images of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points, {off:+} images',
             abs(off) <= max(1, POINTS/100*len(y)))
@@ -29,7 +35,7 @@ def main(args=None, root=ROOT):
         file = folder/'results'/f'{path.stem}.json'
         if not file.exists(): print(f'NOT: {path.stem}: has no result in {file.parent.relative_to(root)}'); continue
         result = json.loads(file.read_text(encoding='utf-8'))
-        try: data = get_data(result['dataset'])
+        try: data = (get_detection if result['stage'].startswith('detr') else get_data)(result['dataset'])
         except (ValueError, FileNotFoundError) as e: print(f'{path.stem}: {e}', file=sys.stderr); return 2
         try: what, ok = evaluate(path, result, data)
         except Exception as e: what, ok = f'cannot be loaded ({type(e).__name__}: {e})', False      # whatever a damaged file brings about
