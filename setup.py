@@ -22,5 +22,5 @@ setup(
     packages=[lib], include_package_data=True, python_requires=f">={cfg['min_python']}", zip_safe=False,
     install_requires=cfg['requirements'].split(),
     extras_require={k.removesuffix('_requirements'): v.split() for k,v in cfg.items() if k.endswith('_requirements')},
-    entry_points={'nbdev': [f'{lib}={lib}._modidx:d']},
+    entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f'{lib}={lib}._modidx:d']},
 )

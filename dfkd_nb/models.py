@@ -12,7 +12,7 @@ __all__ = ['MODELS', 'RECIPES', 'create_net', 'n_params', 'latency', 'paper', 't
 import time
 from contextlib import nullcontext
 from functools import partial
-import numpy as np, timm, torch, torch.nn.functional as F, yaml, pandas as pd
+import numpy as np, timm, torch, torchvision, torch.nn.functional as F, yaml, pandas as pd
 from fastai.callback.core import Callback, CancelEpochException
 from fastai.callback.fp16 import MixedPrecision, AMPMode
 from fastai.callback.schedule import ParamScheduler, combined_cos
@@ -45,6 +45,10 @@ def create_net(name:str, # One of `MODELS`, or any of timm's names
               ) -> nn.Module: # Takes normalised images, gives logits (n,K)
     "A freshly initialised network by name; raises `ValueError` that lists near names"
     if name in MODELS: return VisionTransformer(**{**MODELS[name], 'num_classes': num_classes, **kw})
+    if name.startswith('torchvision:'): return torchvision.models.get_model(name.removeprefix('torchvision:'), num_classes=num_classes, **kw)
+    if name.startswith('hf:'):
+        from transformers import AutoConfig, AutoModelForImageClassification
+        return AutoModelForImageClassification.from_config(AutoConfig.for_model(**{**kw['config'], 'num_labels': num_classes}))
     if timm.is_model(name): return timm.create_model(name, num_classes=num_classes, **kw)
     import difflib
     near = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=4, cutoff=.5)
@@ -331,7 +335,8 @@ def load_classifier(run:Run, # A finished run of `train_teacher` or `distill`
                    ) -> Classifier: # In eval mode, on `pick_device()`
     "The classifier that a run holds"
     r = run.result
-    p, kw = r['params'], {} if r['model'] in MODELS else {'in_chans': len(r['params']['mean'])}
+    p = r['params']
+    kw = p.get('arch', {} if r['model'] in MODELS else {'in_chans': len(p['mean'])})
     clf = create_classifier(r['model'], p['num_classes'], {'mean': p['mean'], 'std': p['std']}, **kw)
     load_weights(clf.net, run.weights)
     return clf.eval().to(pick_device())

@@ -105,7 +105,7 @@ def pick_dtype(width:int, # Embedding width of the widest model in the computati
                device:torch.device|None=None, # Default: `pick_device()`
               ) -> torch.dtype:
     "Precision for the forward pass: float32 for small models on a CPU, bfloat16 for wide ones and on GPUs that have it, else float16"
-    if (device or pick_device()).type == 'cpu': return torch.bfloat16 if width >= 256 and _cpu_bf16() else torch.float32
+    if (device or pick_device()).type == 'cpu': return torch.bfloat16 if width >= 128 and _cpu_bf16() else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 @lru_cache
