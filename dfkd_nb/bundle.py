@@ -296,7 +296,11 @@ def _bundle(a):
         audit, x, d, i = memorisation(generator, data)
         print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % of the test images are (1 % where nothing is copied)")
     save_bundle(out, teacher, probes, generator, classes, a.licence, audit)
-    if audit: plot_memorisation(x, d, i, data.read('train')[0]).savefig(f'{out}.memorisation.png', dpi=100)      # beside the bundle: it shows training images
+    if audit:
+        import matplotlib.pyplot as plt
+        fig = plot_memorisation(x, d, i, data.read('train')[0])
+        fig.savefig(f'{out}.memorisation.png', dpi=100)         # beside the bundle, not in it: it shows training images
+        plt.close(fig)
     if not a.work: shutil.rmtree(root, ignore_errors=True)
     print(Bundle(out))
 
@@ -344,8 +348,7 @@ def _fid(a):
     print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; {d['protocol']['n_real']:,} and {d['protocol']['n_fake']:,} images)")
 
 def _probe(a):
-    import matplotlib; matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     from PIL import Image
     bundle = Bundle(a.bundle)
     C, H, W = bundle.shape
@@ -356,7 +359,8 @@ def _probe(a):
     q, ap = predict(T, x).softmax(1)[0], attention_probes(T, x)[0]
     k = int(q.argmax())
     caps = [('class probe: '+bundle.classes[k], bundle.probes.weights['cap'][k])] if bundle.probes else []
-    fig, axs = plt.subplots(1, 2+len(caps), figsize=(2.6*(2+len(caps)), 2.8), layout='constrained')
+    fig = Figure(figsize=(2.6*(2+len(caps)), 2.8), layout='constrained')
+    axs = fig.subplots(1, 2+len(caps))
     axs[0].imshow(im, cmap='gray'); axs[0].set_title(f'{bundle.classes[k]} ({q[k]:.0%})', fontsize=9); axs[0].axis('off')
     side = round(len(ap)**.5)
     for ax, (t, v) in zip(axs[1:], [('attention', ap), *caps]):
