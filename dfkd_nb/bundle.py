@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'SOURCES', 'read_weights', 'foreign_teacher', 'adopt', 'pre
            'gan_size', 'main']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import argparse, hashlib, json, math, os, shutil, sys, tempfile
+import argparse, hashlib, json, math, os, shutil, sys
 from pathlib import Path
 import numpy as np, torch, yaml
 from safetensors import SafetensorError
@@ -31,6 +31,7 @@ def read_weights(path:str|Path, # A `.safetensors`, or a PyTorch file of tensors
     try: state = load_file(path) if path.suffix == '.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
     except SafetensorError as e: raise ValueError(f'{path} is not a safetensors file, or is damaged ({e})') from None
     except Exception as e: raise ValueError(f'{path} holds more than tensors, or is damaged ({type(e).__name__}): save its state dict with safetensors.torch.save_file') from None
+    if not isinstance(state, dict): raise ValueError(f'{path} holds a {type(state).__name__}, not the tensors of a model by name: save its state dict')
     for k in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(state.get(k), dict): state = state[k]
     return {k.removeprefix('module.'): v for k,v in state.items() if isinstance(v, torch.Tensor)}
@@ -161,6 +162,11 @@ def _sha(path):
         while b := f.read(1 << 20): h.update(b)
     return h.hexdigest()
 
+def _free(out, unfinished=''):
+    "Raise `ValueError` where a folder holds something, but for our own unfinished work"
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir()) and not (unfinished and (out/unfinished).is_dir())): raise ValueError(f'{out} is there already: choose another folder')
+
 def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist, or be empty
                 teacher:Run, # A finished teacher
                 probes:Run|None=None, # Its class probes
@@ -172,7 +178,7 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
                ) -> Path:
     "Write a bundle; raises `ValueError` rather than write over something"
     out, parts = Path(out), {'teacher': teacher, **({'probes': probes} if probes else {}), **({'generator': generator} if generator else {})}
-    if out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f'{out} is there already: choose another folder')
+    _free(out)
     p, tmp = teacher.result['params'], out.with_name(f'.{out.name}.{os.getpid()}')
     shutil.rmtree(tmp, ignore_errors=True)
     files = {}
@@ -204,7 +210,7 @@ class Bundle:
         if not (self.path/'card.yaml').is_file(): raise ValueError(f'{path} is not a bundle: it has no card.yaml (`dfkd bundle` makes one)')
         try: self.card = yaml.safe_load((self.path/'card.yaml').read_text(encoding='utf-8'))
         except (yaml.YAMLError, UnicodeDecodeError) as e: raise ValueError(f'{path}/card.yaml cannot be read ({type(e).__name__}): get the bundle anew') from None
-        if not isinstance(self.card, dict) or not isinstance(self.card.get('format'), int) or not isinstance(self.card.get('files'), dict): raise ValueError(f'{path}/card.yaml is not the card of a bundle')
+        if not isinstance(self.card, dict) or not isinstance(self.card.get('format'), int) or not isinstance(self.card.get('files'), dict) or not {'teacher', 'classes', 'images', 'licence'} <= self.card.keys(): raise ValueError(f'{path}/card.yaml is not the card of a bundle')
         if self.card['format'] > FORMAT: raise ValueError(f"{path} is a bundle of format {self.card['format']}, this version of dfkd_nb reads up to {FORMAT}: upgrade dfkd_nb")
         for name, said in self.card['files'].items():
             file = self.path/name
@@ -214,7 +220,7 @@ class Bundle:
         self.teacher, self.probes, self.generator = (self._run(s) for s in ('teacher', 'probes', 'generator'))
         if self.teacher is None: raise ValueError(f'{path} has no teacher')
     def _run(self, stage):
-        if f'{stage}/result.json' not in self.card['files']: return None
+        if not {f'{stage}/result.json', f'{stage}/weights.safetensors'} <= self.card['files'].keys(): return None     # only what was checked
         run = Run(stage, {})
         run.path = self.path/stage
         return run
@@ -249,13 +255,13 @@ class WithoutData(ImageData):
 
 def compress(bundle:Bundle,
              student:str, # Name for `create_net`
-             source:str='gan', # One of `SOURCES`
+             source='gan', # One of `SOURCES`, or an image source
              data:ImageData|None=None, # Real images to measure by; their test split alone is read
              root:Path|None=None, # Where the run folder goes; default: `runs/`
              **kw, # For `distill`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
-    src = make_source(bundle, source)
+    src = make_source(bundle, source) if isinstance(source, str) else source
     if data is not None and tuple(data.shape) != tuple(src.shape): raise ValueError(f"the source's images are {'×'.join(map(str, src.shape))}, the data's {'×'.join(map(str, data.shape))}: pass --size {src.shape[-1]}")
     preflight(bundle.teacher, student, src.shape, kw.get('bs', 64))
     return distill(bundle.teacher, src, data if data is not None else WithoutData(bundle, src), student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
@@ -275,10 +281,12 @@ def _data(path, size): return get_data(path, size=size or (32 if Path(path).is_d
 
 def _classes(a, data): return data.classes if data is not None else [c.strip() for c in a.classes.split(',')] if not a.classes.isdigit() else [str(i) for i in range(int(a.classes))]
 
+def _chance(K): return min(2/K, 1/K+.1) # accuracy below which a teacher of K classes hardly does better than guessing
+
 def _bundle(a):
     if not a.data and not a.classes: raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
     root, out = Path(a.work or f'{a.out}.work'), Path(a.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f'{out} is there already: choose another folder')
+    _free(out)
     data = _data(a.data, a.size) if a.data else None
     if data is not None: gan_size(data.shape[-1])
     classes = _classes(a, data)
@@ -287,7 +295,9 @@ def _bundle(a):
     print(f"teacher: {a.teacher}, {teacher.result['params']['parameters']:,} parameters" + (f", {teacher.result['metrics']['accuracy']:.2%} of {data.sizes['test']} test images" if data is not None else ''))
     probes = generator = audit = None
     if data is not None:
-        if teacher.result['metrics']['accuracy'] < 2/len(classes): raise ValueError(f"the teacher is right on {teacher.result['metrics']['accuracy']:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?")
+        if teacher.result['metrics']['accuracy'] < _chance(len(classes)):
+            if not a.work: shutil.rmtree(root, ignore_errors=True)      # nothing to go on with
+            raise ValueError(f"the teacher is right on {teacher.result['metrics']['accuracy']:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?")
         probes = class_probes(data, teacher, root=root)
         generator = train_generator(data, teacher, probes, epochs=a.epochs, lam=a.guidance, arch=a.arch, lr=5e-4, dropout=.1, augment=a.augment, probe_batch=32, probe_every=2, **gan_size(data.shape[-1], a.width), root=root)
         g = generator.result['metrics']
@@ -314,13 +324,13 @@ def gan_size(size:int, # Pixels of the images
 
 def _distill(a):
     out = Path(a.out)
-    if out.exists() and any(out.iterdir()) and not (out/'work').is_dir(): raise ValueError(f'{out} is there already: choose another folder')
+    _free(out, 'work')
     bundle = Bundle(a.bundle)
     data = _data(a.data, a.size or bundle.shape[-1]) if a.data else None
     src = make_source(bundle, a.source)
     for what, how in preflight(bundle.teacher, a.student, src.shape, x=src.sample(200, 1)[0]): print(f'{what}: {how}')
     if a.check: return
-    run = compress(bundle, a.student, a.source, data, out/'work', n_images=a.images, epochs=a.epochs, lr=a.lr, seed=a.seed)
+    run = compress(bundle, a.student, src, data, out/'work', n_images=a.images, epochs=a.epochs, lr=a.lr, seed=a.seed)
     for f in ('result.json', 'weights.safetensors'): shutil.copyfile(run.path/f, out/f)
     shutil.copyfile(bundle.path/'card.yaml', out/'bundle.yaml')
     shutil.rmtree(out/'work')
