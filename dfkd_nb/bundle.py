@@ -8,7 +8,7 @@ __all__ = ['FORMAT', 'SOURCES', 'read_weights', 'foreign_teacher', 'adopt', 'pre
            'gan_size', 'main']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import argparse, hashlib, json, math, os, shutil, sys
+import argparse, hashlib, json, math, os, shutil, sys, tempfile
 from pathlib import Path
 import numpy as np, torch, yaml
 from safetensors import SafetensorError
@@ -21,6 +21,7 @@ from .probes import *
 from .gan import *
 from .fid import *
 from .distill import *
+from .deploy import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
 def read_weights(path:str|Path, # A `.safetensors`, or a PyTorch file of tensors
@@ -350,6 +351,19 @@ def _evaluate(a):
     x, y = data.read('test')
     print(f"{run.result['model']}: {accuracy(predict(clf, x), y):.2%} of {len(x):,} test images of {data.name}")
 
+def _export(a):
+    run, out = load_student(a.run), Path(a.out)
+    if out.exists(): raise FileExistsError(f'{out} is there already: name another file, or remove it')
+    clf, card = load_classifier(run), Path(a.run)/'bundle.yaml'
+    classes = yaml.safe_load(card.read_text())['classes'] if card.is_file() else []
+    with tempfile.TemporaryDirectory() as tmp:
+        path = export_onnx(clf, Path(tmp)/'model.onnx', classes, not a.raw)
+        if a.int8: path = quantize(path, Path(tmp)/'int8.onnx')
+        x = torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
+        p = parity(clf, path, x) if not a.raw else None
+        write_atomic(out, path.read_bytes())
+    print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in {'0…1' if not a.raw else 'normalised values'}" + (f"; logits differ by at most {p['max_difference']:.1g} on noise" if p else ''))
+
 def _fid(a):
     if a.inception: read_weights(a.inception)       # says what is wrong with the file
     for folder in (a.a, a.b):
@@ -385,6 +399,7 @@ the owner, who has the data, makes a bundle:
 the recipient, who has none, gets a small student from it:
   dfkd distill mine.bundle --student deit_tiny_patch16_224 --out student
   dfkd evaluate student --data FOLDER        (who has real images)
+  dfkd export student --out student.onnx
 a FOLDER has one sub-folder of images a class; data can also be an .npz or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)''')
     subs = p.add_subparsers(title='commands', dest='command', metavar='COMMAND')
     def command(name, f, text):
@@ -421,6 +436,10 @@ a FOLDER has one sub-folder of images a class; data can also be an .npz or the n
     s.add_argument('--check', action='store_true', help='only check what would be done')
     s = command('evaluate', _evaluate, 'accuracy of a student on real images')
     s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--data', required=True); s.add_argument('--size', type=int, help='pixels that images are brought to (32 for a folder)')
+    s = command('export', _export, 'a student as an ONNX file that runs without PyTorch')
+    s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--out', required=True, help='the .onnx file to write')
+    s.add_argument('--int8', action='store_true', help='weights as whole numbers of 8 bits: a quarter of the size')
+    s.add_argument('--raw', action='store_true', help='leave the normalisation to the caller')
     s = command('fid', _fid, 'Fréchet and kernel distance of two folders of images')
     s.add_argument('a'); s.add_argument('b')
     s.add_argument('--inception', help="pytorch-fid's weights, where they cannot be fetched")
@@ -436,6 +455,6 @@ def main(args:list|None=None, # Default: of the command line
     a = p.parse_args(args)
     if not a.command: p.print_help(); return 0
     try: a.f(a)
-    except (ValueError, FileNotFoundError, LedgerError) as e: print(f'dfkd {a.command}: {e}', file=sys.stderr); return 2
+    except (ValueError, FileNotFoundError, FileExistsError, LedgerError) as e: print(f'dfkd {a.command}: {e}', file=sys.stderr); return 2
     except KeyboardInterrupt: print('stopped; the same command goes on from here', file=sys.stderr); return 130
     return 0
