@@ -4,6 +4,7 @@ SCALE  ?= smoke
 NB     ?=
 BIN    := .venv/bin
 READY  := .venv/.ready
+DOCS   := .venv/.docs
 # Snakemake's jobs and nbdev find their tools by PATH
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -18,6 +19,10 @@ $(READY): settings.ini setup.py pyproject.toml constraints.txt
 	if [ -z "$$py" ]; then echo "needs Python 3.11 or newer (looked for python3.11, 3.12, 3.13, python3)" >&2; exit 1; fi; \
 	[ -x $(BIN)/python ] || $$py -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 test: $(READY)  ## every notebook and pytest, with coverage of the package
@@ -43,6 +48,15 @@ readme: $(READY) ## run nbs/index.ipynb and render it to README.md
 	@$(BIN)/python tools/outputs.py build/index
 	@$(BIN)/python tools/readme.py
 
+site: $(DOCS)   ## the notebooks of the last `make paper`, an API reference and a gallery as a website in build/site/html
+	@$(BIN)/python tools/site.py
+
+browse: $(DOCS) ## read every page of the site in a headless Chromium
+	@$(BIN)/python tools/browse.py
+
+release: $(READY) ## archives of SCALE's bundles and exported students, with cards and checksums, in build/release
+	@$(BIN)/python tools/release.py $(SCALE)
+
 links: $(READY) ## badges and clone lines from repo_url in settings.ini
 	@$(BIN)/python tools/links.py
 
@@ -51,5 +65,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test paper verify alone shipped outputs readme links clean-check
+.PHONY: help setup test paper verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

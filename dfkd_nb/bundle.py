@@ -21,6 +21,7 @@ from .probes import *
 from .gan import *
 from .fid import *
 from .distill import *
+from .inversion import *
 from .deploy import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
@@ -235,7 +236,7 @@ class Bundle:
     def __repr__(self): return f"Bundle({self.path}: {self.card['teacher']['model']}, {len(self.classes)} classes; {', '.join(k for k in ('teacher', 'probes', 'generator') if getattr(self, k))}; licence: {self.card['licence']})"
 
 # %% ../nbs/12_your_teacher.ipynb #944bcf21
-SOURCES = {'gan': "the bundle's generator", 'noise': 'uniform noise: the floor'}
+SOURCES = {'gan': "the bundle's generator", 'teacher': 'images inverted from the teacher alone', 'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
 def make_source(bundle:Bundle,
                 what:str='gan', # One of `SOURCES`
@@ -245,12 +246,13 @@ def make_source(bundle:Bundle,
         if bundle.generator is None: raise ValueError(f'{bundle.path} has no generator: use another source, or a bundle made with data')
         return GanSource(bundle.generator)
     if what == 'noise': return NoiseSource(bundle.shape, len(bundle.classes))
+    if what.startswith('wild:'): return WildSource(read_wild(what.removeprefix('wild:'), bundle.shape), len(bundle.classes))
     raise ValueError(f"unknown source {what!r}: there are {', '.join(SOURCES)}")
 
 class WithoutData(ImageData):
     "In place of real test images: images of the source that no student learns from, with the teacher's answers for labels"
     def __init__(self, bundle:Bundle, source, n:int=500, seed:int=10**6):
-        x, _ = source.sample(n, seed)
+        x = source.x[:n] if source.rung == 'wild' else source.sample(n, seed)[0]
         y = predict(load_classifier(bundle.teacher), x).argmax(1)
         super().__init__(f'withheld {source.rung}', {'train': (x[:1], y[:1]), 'test': (x, y)}, bundle.classes)
 
@@ -259,13 +261,19 @@ def compress(bundle:Bundle,
              source='gan', # One of `SOURCES`, or an image source
              data:ImageData|None=None, # Real images to measure by; their test split alone is read
              root:Path|None=None, # Where the run folder goes; default: `runs/`
-             **kw, # For `distill`
+             **kw, # For `distill`; of the source 'teacher', for `invert`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
-    src = make_source(bundle, source) if isinstance(source, str) else source
-    if data is not None and tuple(data.shape) != tuple(src.shape): raise ValueError(f"the source's images are {'×'.join(map(str, src.shape))}, the data's {'×'.join(map(str, data.shape))}: pass --size {src.shape[-1]}")
-    preflight(bundle.teacher, student, src.shape, kw.get('bs', 64))
-    return distill(bundle.teacher, src, data if data is not None else WithoutData(bundle, src), student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
+    alone = source == 'teacher'
+    src = make_source(bundle, source) if isinstance(source, str) and not alone else source
+    shape = bundle.shape if alone else src.shape
+    if data is not None and tuple(data.shape) != tuple(shape): raise ValueError(f"the source's images are {'×'.join(map(str, shape))}, the data's {'×'.join(map(str, data.shape))}: pass --size {shape[-1]}")
+    preflight(bundle.teacher, student, shape, kw.get('bs', 64))
+    if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **kw)
+    if data is None:
+        data = WithoutData(bundle, src, min(500, len(src.x)//10) if src.rung == 'wild' else 500)
+        if src.rung == 'wild': src = WildSource(src.x[data.sizes['test']:], src.classes)        # no picture on both sides
+    return distill(bundle.teacher, src, data, student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
 
 def load_student(path:str|Path, # Folder that `dfkd distill` wrote
                 ) -> Run:
@@ -328,10 +336,11 @@ def _distill(a):
     _free(out, 'work')
     bundle = Bundle(a.bundle)
     data = _data(a.data, a.size or bundle.shape[-1]) if a.data else None
-    src = make_source(bundle, a.source)
-    for what, how in preflight(bundle.teacher, a.student, src.shape, x=src.sample(200, 1)[0]): print(f'{what}: {how}')
+    alone = a.source == 'teacher'
+    src = a.source if alone else make_source(bundle, a.source)
+    for what, how in preflight(bundle.teacher, a.student, *((bundle.shape,) if alone else (src.shape, 64, src.sample(200, 1)[0]))): print(f'{what}: {how}')
     if a.check: return
-    run = compress(bundle, a.student, src, data, out/'work', n_images=a.images, epochs=a.epochs, lr=a.lr, seed=a.seed)
+    run = compress(bundle, a.student, src, data, out/'work', lr=a.lr, seed=a.seed, **(dict(rounds=a.rounds) if alone else dict(n_images=a.images, epochs=a.epochs)))
     for f in ('result.json', 'weights.safetensors'): shutil.copyfile(run.path/f, out/f)
     shutil.copyfile(bundle.path/'card.yaml', out/'bundle.yaml')
     shutil.rmtree(out/'work')
@@ -357,7 +366,7 @@ def _export(a):
     clf, card = load_classifier(run), Path(a.run)/'bundle.yaml'
     classes = yaml.safe_load(card.read_text())['classes'] if card.is_file() else []
     with tempfile.TemporaryDirectory() as tmp:
-        path = export_onnx(clf, Path(tmp)/'model.onnx', classes, not a.raw)
+        path = export_onnx(clf, Path(tmp)/'model.onnx', classes, normalise=not a.raw)
         if a.int8: path = quantize(path, Path(tmp)/'int8.onnx')
         x = torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
         p = parity(clf, path, x) if not a.raw else None
@@ -431,6 +440,7 @@ a FOLDER has one sub-folder of images a class; data can also be an .npz or the n
     s.add_argument('--size', type=int, help='pixels that images are brought to (32 for a folder)')
     s.add_argument('--images', type=int, default=10000, help='images to learn from')
     s.add_argument('--epochs', type=int, default=20)
+    s.add_argument('--rounds', type=int, default=150, help='of the source `teacher`: each makes 64 images and teaches 20 steps')
     s.add_argument('--lr', type=float, default=1e-3)
     s.add_argument('--seed', type=int, default=0)
     s.add_argument('--check', action='store_true', help='only check what would be done')

@@ -400,7 +400,8 @@ class SelectDetr(nn.Module):
             nn.init.constant_(c.bias, -math.log(99)) # nothing is likely at first
             nn.init.zeros_(b[-1].weight); nn.init.zeros_(b[-1].bias)
     def forward(self, x):
-        f = self.backbone(x)
+        # only the convolutions: boxes need float32, as in bfloat16 the right half of 320 pixels comes in steps of more than one
+        with autocast(torch.float32 if torch.compiler.is_exporting() else pick_dtype(0, x.device, x.shape[-2]*x.shape[-1]), x.device): f = self.backbone(x).float()
         (H, W), t = f.shape[-2:], f.flatten(2).transpose(1, 2)
         ys, xs = torch.meshgrid(*((torch.arange(n, device=x.device)+.5)/n for n in (H, W)), indexing='ij')
         centre = torch.stack((xs, ys), -1).flatten(0, 1)

@@ -145,8 +145,9 @@ def compose(background:torch.Tensor, # (n,3,H,W) floats
         s, c = b[:, 2:]*CONTEXT, b[:, :2]*2-1
         theta = torch.zeros(len(i), 2, 3, device=x.device)
         theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = 1/s[:, 0], 1/s[:, 1], -c/s
-        o = F.grid_sample(canvas[here], F.affine_grid(theta, (len(i), 4, H, W), align_corners=False), align_corners=False)
-        x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3]*o[:, 3:])
+        part = torch.cat((canvas[here][:, :3]*canvas[here][:, 3:], canvas[here][:, 3:]), 1)       # premultiplied: beyond the canvas lies nothing, not black
+        o = F.grid_sample(part, F.affine_grid(theta, (len(i), 4, H, W), align_corners=False), align_corners=False)
+        x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3])
     return x
 
 def erase(x:torch.Tensor, # (n,3,H,W) floats

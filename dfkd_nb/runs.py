@@ -7,7 +7,7 @@ __all__ = ['ARGUMENTS', 'FIELDS', 'project_root', 'runs_root', 'shipped_root', '
            'seed_all', 'pick_device', 'pick_dtype', 'autocast', 'LedgerError', 'Ledger', 'note_read', 'code_hash',
            'weights_hash', 'identity', 'Run', 'round_weights', 'load_weights', 'provenance', 'stage', 'record',
            'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting', 'save_table', 'save_figure',
-           'plot_flow']
+           'pick', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, functools, hashlib, inspect, json, os, platform, random, subprocess, time, warnings
@@ -103,9 +103,10 @@ def pick_device() -> torch.device:
 
 def pick_dtype(width:int, # Embedding width of the widest model in the computation
                device:torch.device|None=None, # Default: `pick_device()`
+               pixels:int=0, # Of an image, where it is convolutions that take it
               ) -> torch.dtype:
-    "Precision for the forward pass: float32 for small models on a CPU, bfloat16 for wide ones and on GPUs that have it, else float16"
-    if (device or pick_device()).type == 'cpu': return torch.bfloat16 if width >= 128 and _cpu_bf16() else torch.float32
+    "Precision for the forward pass: float32 for small models on a CPU, bfloat16 for wide ones, for convolutions of large images and on GPUs that have it, else float16"
+    if (device or pick_device()).type == 'cpu': return torch.bfloat16 if (width >= 128 or pixels > 128**2) and _cpu_bf16() else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 @lru_cache
@@ -486,6 +487,35 @@ def save_figure(fig, # matplotlib figure
         buf = io.BytesIO()
         with mpl.rc_context({'svg.hashsalt': name}): fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta)
         write_atomic(Path(out)/f'{name}.{kind}', buf.getvalue())
+
+# %% ../nbs/00_runs.ipynb #889f61e4
+def pick(figs:dict, # What the reader picks -> matplotlib figure
+         label:str, # Before the menu
+         dpi:int=80,
+        ): # IPython `HTML`
+    "One of several figures, as the reader chooses"
+    import base64, html, io, matplotlib.pyplot as plt
+    from IPython.display import HTML
+    pictures = []
+    for k,fig in figs.items():
+        fig.savefig(buf := io.BytesIO(), dpi=dpi, bbox_inches='tight', metadata={'Software': None}); plt.close(fig)
+        pictures.append(f'<img alt="{html.escape(f"{label} {k}")}" style="display:{"none" if pictures else "block"}" src="data:image/png;base64,{base64.b64encode(buf.getvalue()).decode()}">')
+    choose = "this.closest('div').querySelectorAll('img').forEach((m, i) => m.style.display = i == this.selectedIndex ? 'block' : 'none')"
+    return HTML(f'<div><label>{html.escape(label)} <select onchange="{choose}">{"".join(f"<option>{html.escape(str(k))}</option>" for k in figs)}</select></label>{"".join(pictures)}</div>')
+
+def hover(fig, # matplotlib figure
+          tips:dict, # `gid` of an artist -> what it says when it is pointed at
+         ): # IPython `HTML`
+    "A figure whose marks say what they are; raises `ValueError` for a mark that it does not have"
+    import html, io, matplotlib as mpl, matplotlib.pyplot as plt
+    from IPython.display import HTML
+    with mpl.rc_context({'svg.hashsalt': 'hover'}): fig.savefig(buf := io.StringIO(), format='svg', bbox_inches='tight', metadata={'Date': None, 'Creator': None})
+    plt.close(fig)
+    svg = buf.getvalue(); svg = svg[svg.index('<svg'):].replace('<svg ', '<svg style="max-width:100%;height:auto" ', 1)
+    for gid,text in tips.items():
+        if (tag := f'<g id="{gid}">') not in svg: raise ValueError(f'the figure has no mark {gid!r}: draw it with gid={gid!r}')
+        svg = svg.replace(tag, f'{tag}<title>{html.escape(text)}</title>')
+    return HTML(f'<div>{svg}</div>')
 
 # %% ../nbs/00_runs.ipynb #b19a86fb
 def plot_flow(boxes:dict, # name -> (x, y, text, colour)

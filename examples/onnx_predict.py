@@ -9,19 +9,31 @@ from PIL import Image
 
 def prepare(path, card):
     "A picture as the model wants it: (1, C, H, W), float32 in 0…1, normalised here where the model does not do it itself."
-    im = Image.open(path).convert('L' if card['channels'] == 1 else 'RGB').resize((card['size'], card['size']), Image.BILINEAR)
-    x = np.asarray(im, np.float32).reshape(card['size'], card['size'], -1).transpose(2, 0, 1)/255
+    C, H, W = card['shape']
+    im = Image.open(path).convert('L' if C == 1 else 'RGB').resize((W, H), Image.BILINEAR)
+    x = np.asarray(im, np.float32).reshape(H, W, C).transpose(2, 0, 1)/255
     if not card['normalised_inside']: x = (x - np.array(card['mean'])[:, None, None])/np.array(card['std'])[:, None, None]
     return x[None].astype(np.float32)
+
+def softmax(z): return (e := np.exp(z - z.max(-1, keepdims=True)))/e.sum(-1, keepdims=True)
+
+def boxes_of(logits, boxes, card, least=.5):
+    "What a detector found, best first: (score, class, corners in 0…1)."
+    p = 1/(1 + np.exp(-logits)) if card['scores'] == 'sigmoid' else softmax(logits)[:, :-1]
+    found = sorted(((p[q, k], k, boxes[q]) for q, k in np.argwhere(p >= min(least, p.max()))), key=lambda f: -f[0])
+    return [(s, k, (cx-w/2, cy-h/2, cx+w/2, cy+h/2)) for s, k, (cx, cy, w, h) in found]
 
 def main(args):
     if len(args) < 2: sys.exit(__doc__)
     model = ort.InferenceSession(args[0], providers=['CPUExecutionProvider'])
     card = json.loads(model.get_modelmeta().custom_metadata_map.get('dfkd_nb', 'null')) or sys.exit(f'{args[0]} was not exported by dfkd_nb')
+    name = lambda k: card['classes'][k] if card['classes'] else k
     for path in args[1:]:
-        logits = model.run(None, {model.get_inputs()[0].name: prepare(path, card)})[0][0]
-        p = np.exp(logits - logits.max()); p /= p.sum()
-        k = int(p.argmax())
-        print(f"{path}: {card['classes'][k] if card['classes'] else k} ({p[k]:.1%})")
+        out = [o[0] for o in model.run(None, {model.get_inputs()[0].name: prepare(path, card)})]
+        if card['task'] == 'detection':
+            for s, k, box in boxes_of(*out, card): print(f"{path}: {name(k)} ({s:.1%}) at {', '.join(f'{v:.2f}' for v in box)}")
+        else:
+            p = softmax(out[0])
+            print(f'{path}: {name(int(p.argmax()))} ({p.max():.1%})')
 
 if __name__ == '__main__': main(sys.argv[1:])

@@ -149,7 +149,7 @@ def test_only(tmp_path, monkeypatch):
     def load(text):
         (tmp_path/'scales/x.yaml').write_text(text)
         return graph.load('x', tmp_path)
-    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: []}}')
+    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
     assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)] and len(graph.jobs(cfg)) == 4*3 + 1
     assert graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill'] < graph.remaining(graph.SMOKE, '04_gan', 'digits')
     for bad, why in {'only: {05_fidd: [a]}': '05_fidd', 'parameters: {04_gn: {}}': '04_gn', 'only: {05_fid: [c]}': 'c is not in the plan', 'only: {04_gan: []}': '04_gan, which it needs'}.items():
@@ -253,12 +253,12 @@ def test_outputs_round_trip(make_nb):
     assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
 
 def test_readme(make_nb):
-    nb = read(make_nb('index', ('code', '#| default_exp x', []), ('markdown', 'See {repo_url} ![f](../paper_figures/smoke/f.png)', []),
+    nb = read(make_nb('index', ('code', '#| default_exp x', []), ('markdown', 'See {repo_url} and {site_url} ![f](../paper_figures/smoke/f.png)', []),
                       ('code', '#| hide\ntable', []), ('code', '1+1', [])))
     nb['cells'][2]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': 'T', 'text/markdown': '|T|'})]
     nb['cells'][3]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': ['2']})]
-    text = readme.render(nb, 'https://e.org/r')
-    assert text.split('\n\n', 1)[1] == 'See https://e.org/r ![f](paper_figures/smoke/f.png)\n\n|T|\n\n```python\n1+1\n```\n\n```\n2\n```\n'
+    text = readme.render(nb, {'repo_url': 'https://e.org/me/r'})
+    assert text.split('\n\n', 1)[1] == 'See https://e.org/me/r and https://me.github.io/r ![f](paper_figures/smoke/f.png)\n\n|T|\n\n```python\n1+1\n```\n\n```\n2\n```\n'
 
 def test_links(make_nb):
     clone, url = '    !git clone -q --depth 1 https://e.org/o /content/dfkd_nb && pip install -q /content/dfkd_nb', 'https://github.com/me/dfkd_nb'

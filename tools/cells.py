@@ -11,6 +11,11 @@ def settings(root=ROOT):
     ini.read(root/'settings.ini', encoding='utf-8')
     return ini['DEFAULT']
 
+def site_url(cfg):
+    "Where GitHub Pages shows the site of `repo_url`."
+    owner, name = cfg['repo_url'].rstrip('/').split('/')[-2:]
+    return f'https://{owner.lower()}.github.io/{name}'
+
 def numbered(nbs=NBS): return sorted(Path(nbs).glob('[0-9]*.ipynb'))
 
 def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))

@@ -6,17 +6,17 @@ from cells import NBS, ROOT, declared, evals, module, numbered, read, source, ta
 
 # What each stage notebook needs to have run before it, for the same data set and seed
 NEEDS = {'02_models': [], '03_probes': ['02_models'], '04_gan': ['03_probes'], '05_fid': ['04_gan'], '06_distill': ['04_gan'], '07_ablations': ['06_distill'],
-         '08_detr': [], '09_detr_distill': ['08_detr']}
+         '08_detr': [], '09_detr_distill': ['08_detr'], '10_ladder': ['03_probes'], '11_deploy': ['06_distill']}
 STAGES = list(NEEDS)
 PER_DATASET = STAGES[1:]        # drawn once per data set, the others once
 # Roughly one smoke job on one core; what starts first follows from these, and no result does
-MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6}
+MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6, '10_ladder': 4, '11_deploy': .7}
 DETECTION = {'08_detr', '09_detr_distill'}             # the notebooks of the detection line …
 BOXES = {'scenes', 'drones'}        # … and its data sets; all others are the classification line's
 
 # Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same keys.
 SMOKE = dict(plan={'digits': [0, 1, 2], 'digits_rgb': [0], 'scenes': [0]},
-             only={'05_fid': ['digits'], '07_ablations': ['digits']},   # notebook: its data sets, where these are not all of the plan's
+             only={'05_fid': ['digits'], '07_ablations': ['digits'], '10_ladder': ['digits'], '11_deploy': ['digits']},   # notebook: its data sets, where these are not all of the plan's
              parameters={})     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
 
 def load(scale, root=ROOT):

@@ -2,7 +2,7 @@
 import argparse, re, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import NBS, ROOT, directives, read, settings, source, text
+from cells import NBS, ROOT, directives, read, settings, site_url, source, text
 
 def output(out):
     "One output as Markdown: its text/markdown, else its plain text."
@@ -18,16 +18,16 @@ def code(cell):
     src = '\n'.join(l for l in source(cell).splitlines() if not l.lstrip().startswith('#|')).strip()
     return [f'```python\n{src}\n```', *outs] if src else outs
 
-def render(nb, repo_url):
+def render(nb, cfg):
     parts = ['<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->']
     for c in nb['cells']: parts += code(c) if c['cell_type'] == 'code' else [source(c).strip()] if c['cell_type'] == 'markdown' else []
-    md = '\n\n'.join(p for p in parts if p).replace('{repo_url}', repo_url) + '\n'
+    md = '\n\n'.join(p for p in parts if p).replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg)) + '\n'
     return re.sub(r'\]\((?=\d\d\w*\.ipynb)', '](nbs/', md.replace('](../', ']('))     # links of nbs/index.ipynb, seen from the top
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--check', action='store_true')
-    new, path = render(read(NBS/'index.ipynb'), settings()['repo_url'].rstrip('/')), ROOT/'README.md'
+    new, path = render(read(NBS/'index.ipynb'), settings()), ROOT/'README.md'
     if not p.parse_args(args).check: path.write_text(new, encoding='utf-8')
     elif not path.exists() or path.read_text(encoding='utf-8') != new:
         print('README.md is not what nbs/index.ipynb gives: run `make readme`', file=sys.stderr)

@@ -13,7 +13,7 @@ from dfkd_nb.runs import mean_sd, paired_difference
 NUMBERS = ['reached', 'beaten', 'not reached', 'not comparable', 'not run at this scale']       # verdicts on a number ...
 CLAIMS  = ['reached', 'refuted', 'undecided', 'untestable']                                     # ... and on a claim
 NOTHING = 'untestable', 'no result at this scale yet'
-UNIT    = dict(fid=(1, ''), kid=(1, ''), latency=(1, ' ms'), epochs=(1, ' epochs'))              # how a metric is told: factor and unit; else percent
+UNIT    = dict(fid=(1, ''), kid=(1, ''), latency_change=(1, ' ms'), epochs=(1, ' epochs'))              # how a metric is told: factor and unit; else percent
 PERCENT = 100, ' points'
 BETTER  = dict(accuracy=1, label_agreement=1, fid=-1)                                            # on which side of the paper's number it is better; else it has to be equal
 

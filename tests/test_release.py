@@ -1,0 +1,26 @@
+"What a scale gives away can be used by those who get it."
+import json, subprocess, sys, zipfile
+from pathlib import Path
+from PIL import Image
+from dfkd_nb.bundle import Bundle, compress, load_student
+from dfkd_nb.data import get_data
+from dfkd_nb.models import load_classifier, predict
+
+ROOT = Path(__file__).parents[1]
+
+def test_release(tmp_path, monkeypatch):
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))           # as in a fresh clone
+    got = subprocess.run([sys.executable, ROOT/'tools'/'release.py', 'smoke', '--out', tmp_path/'out'], capture_output=True, text=True)
+    assert got.returncode == 0 and 'no bundle of digits_rgb' in got.stdout, got.stderr
+    sums = (tmp_path/'out'/'SHA256SUMS').read_text().splitlines()
+    for line in sums: zipfile.ZipFile(tmp_path/'out'/line.split()[1]).extractall(tmp_path/'got')
+    folder = lambda end: next((tmp_path/'got').glob(f'*{end}'))
+    bundle = Bundle(folder('digits.bundle'))
+    assert bundle.card['memorisation']['generated'] and bundle.card['licence'] == 'Apache-2.0'
+    assert compress(bundle, 'vit_digits_student', 'gan', root=tmp_path/'taught', epochs=1, n_images=64).finished
+    x, y = get_data('digits').read('test')
+    run = load_student(folder('digits-student'))
+    Image.fromarray(x[0, 0].numpy()).save(tmp_path/'x.png')
+    said = subprocess.run([sys.executable, ROOT/'examples'/'onnx_predict.py', folder('digits-student')/'student.onnx', tmp_path/'x.png'], capture_output=True, text=True, check=True).stdout
+    assert said.split()[1] == str(int(predict(load_classifier(run), x[:1]).argmax()))
+    assert len(sums) == 4 and json.loads((folder('scenes-student')/'result.json').read_text())['stage'] == 'detr_student'
