@@ -221,7 +221,8 @@ def train_scene_generator(run,
     device, K = pick_device(), len(data.classes)
     T = load_detector(teacher).requires_grad_(False)
     x, labels, boxes = data.read('train')
-    cap = class_box_probes(T, x[:2000], labels[:2000], boxes[:2000], K).to(device)
+    some = torch.arange(n := min(len(x), 2000))*len(x)//n                   # from all of the set: frames of a video lie together, and its classes with them
+    cap = class_box_probes(T, x[some], labels[some], boxes[some], K).to(device)
     stats = layout_stats(labels, boxes, K)
     seed_all('init scene gan', seed)
     G, D, Dg = SceneGenerator(K, x.shape[1:], tuple(widths), z).to(device), Discriminator(3, K, tuple(d_widths), dropout).to(device), Discriminator(3, 1, [w//2 for w in d_widths], dropout).to(device)

@@ -17,6 +17,8 @@ def described(obj):
     except Exception: return [], None       # no source: a builtin, or made by a decorator
     rows = [(k, type_name(v.get('anno')), v.get('default', inspect.Parameter.empty), v.get('docment') or '') for k, v in d.items() if k not in ('return', 'self', 'run') and v is not None]
     ret = d.get('return')
+    if ret and rows and rows[-1][0] == 'kw' and not rows[-1][3] and not re.search(r'->[^\n]*#', inspect.getsource(obj)):       # fastcore gives the comment of `**kw` to what is returned
+        rows[-1], ret = (*rows[-1][:3], ret.get('docment') or ''), None
     return rows, (type_name(ret.get('anno')), ret.get('docment') or '') if ret and ret.get('docment') else None
 
 def describe(app, what, name, obj, options, lines):
