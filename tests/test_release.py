@@ -1,10 +1,11 @@
 "What a scale gives away can be used by those who get it."
-import json, subprocess, sys, zipfile
+import json, os, subprocess, sys, zipfile
 from pathlib import Path
 from PIL import Image
 from dfkd_nb.bundle import Bundle, compress, load_student
 from dfkd_nb.data import get_data
 from dfkd_nb.models import load_classifier, predict
+from dfkd_nb.runs import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,3 +25,16 @@ def test_release(tmp_path, monkeypatch):
     said = subprocess.run([sys.executable, ROOT/'examples'/'onnx_predict.py', folder('digits-student')/'student.onnx', tmp_path/'x.png'], capture_output=True, text=True, check=True).stdout
     assert said.split()[1] == str(int(predict(load_classifier(run), x[:1]).argmax()))
     assert len(sums) == 4 and json.loads((folder('scenes-student')/'result.json').read_text())['stage'] == 'detr_student'
+
+def test_restored_weights_are_finished_runs(tmp_path):
+    env = os.environ | {'DFKD_RUNS': str(tmp_path)}
+    for _ in range(2):      # once more changes nothing
+        got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke'], capture_output=True, text=True, env=env)
+        assert got.returncode == 0, got.stderr
+    for line in got.stdout.splitlines():
+        folder, name = line.split()
+        result = json.loads((ROOT/'paper_figures'/'smoke'/'results'/f'{name}.json').read_text())
+        run = Run(result['stage'], result['config'], tmp_path)
+        assert run.path == tmp_path/folder and run.finished and run.result['metrics'] == result['metrics']
+    assert len(got.stdout.splitlines()) == 3
+    assert subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'nothing'], capture_output=True, env=env).returncode == 2
