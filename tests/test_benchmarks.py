@@ -30,3 +30,12 @@ def test_comparison(bench, tmp_path, capsys):
     assert (tmp_path/'throughput.md').read_text() in capsys.readouterr().out
     assert all(v > 0 for v in d['ratio_to_plain'].values()) and d['ratio_to_plain']['plain'] == 1
     for k, v in d['losses']['plain'].items(): assert v > 1e-3 and d['losses']['live'][k] == pytest.approx(v, rel=1e-4)
+
+def test_deploy(tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location('deploy_bench', Path(__file__).parents[1]/'benchmarks'/'deploy.py')
+    spec.loader.exec_module(m := importlib.util.module_from_spec(spec))
+    m.main(['--pairs', 'digits', '--rounds', '3', '--out', str(tmp_path)])
+    d = json.loads((tmp_path/'deploy.json').read_text())['digits']
+    assert (tmp_path/'deploy.md').read_text() in capsys.readouterr().out
+    assert d['forms']['teacher, PyTorch']['times_faster_1'] == 1 and d['int8_share'] < 1
+    assert d['times_faster']['student, ONNX against teacher, ONNX']['1 image'] == pytest.approx(d['forms']['teacher, ONNX']['p50_ms_1']/d['forms']['student, ONNX']['p50_ms_1'], rel=1e-2)
