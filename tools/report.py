@@ -14,7 +14,9 @@ TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'a
              'diversity': .35, 'loss_d': .3, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10, 'mass_on_patches': .10, 'recall': .12, 'kid': .03, 'kid_se': .003,
              'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15, 'asked_recall': .15, 'kept': .15, 'teacher_map50': .08,
              ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35,
-             ('accuracy', 'student', 'teacher'): .06, ('agreement', 'student', 'teacher'): .06, ('accuracy', 'student', 'dafl'): .35, ('agreement', 'student', 'dafl'): .35, 'held_out': .08,
+             ('accuracy', 'student', 'teacher'): .06, ('agreement', 'student', 'teacher'): .06, ('alignment', 'student', 'teacher'): .3,      # three seeds were 94.7 to 97.8 %, …
+             ('accuracy', 'student', 'wild'): .10, ('agreement', 'student', 'wild'): .10,                                              # … 91.1 to 96.4 %
+             ('accuracy', 'student', 'dafl'): .35, ('agreement', 'student', 'dafl'): .35, 'held_out': .15,
              'accuracy_int8': .04, 'same_answer': .01, 'same_answer_int8': .03, 'latency_change': float('inf'),       # of which only the sign counts
              # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished generators
              ('alignment', 'student', 'no_teacher'): .3, ('accuracy', 'student', 'epoch'): .35, ('agreement', 'student', 'epoch'): .35, ('label_agreement', 'student', 'epoch'): .3}
