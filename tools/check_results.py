@@ -63,7 +63,7 @@ def claims(results, dataset, seeds):
         yield f'{k}: {acc(of[k]):.4f} is at least {least}, {len(of[k])} seeds', acc(of[k]) >= least and sorted({r["seed"] for r in of[k]}) == sorted(seeds)
     for g, least in BEYOND.items():
         yield f"{g}: {acc(got := pick(results, stage='student', dataset=dataset, rung=g, variant='default')):.4f} is at least {least}, {len(got)} seed(s)", acc(got) >= least
-    for r in pick(results, stage='deploy', dataset=dataset): yield f"exported, seed {r['seed']}: the file's answers are the student's, and int8 loses {r['metrics']['accuracy']-r['metrics']['accuracy_int8']:.4f}", r['metrics']['same_answer'] == 1 and r['metrics']['accuracy']-r['metrics']['accuracy_int8'] < .006
+    for r in pick(results, stage='deploy', dataset=dataset): yield f"exported, seed {r['seed']}: the file's answers are the student's, and int8 loses {r['metrics']['accuracy']-r['metrics']['accuracy_int8']:.4f}", r['metrics']['same_answer'] == 1 and r['metrics']['accuracy']-r['metrics']['accuracy_int8'] < .009
     yield f"gan {acc(of['gan']):.4f} is above noise {acc(of['noise']):.4f}", acc(of['gan']) > acc(of['noise'])
     size = lambda rs: {r['params']['parameters'] for r in rs}
     t, s = size(of['teacher']), size(of['gan'])
