@@ -225,8 +225,8 @@ def deploy(run,
     return {}, {'dataset': data.name, 'rung': source.rung, 'model': S.name, 'variant': 'default', 'seed': seed,
                 'metrics': {'accuracy': at('student, ONNX', 'accuracy'), 'accuracy_int8': at('student, int8', 'accuracy'), 'teacher_accuracy': at('teacher, ONNX', 'accuracy'), 'same_answer': kept['student, ONNX']['same_answer'],
                             'same_answer_int8': kept['student, int8']['same_answer'], 'mb': at('student, ONNX', 'mb'), 'mb_int8': at('student, int8', 'mb'), 'latency_change': at('student, PyTorch', 'p50_ms_1')-at('teacher, PyTorch', 'p50_ms_1')},
-                'curve': [{'form': k, **{c: round(v, 4) for c,v in r.items() if v == v}} for k,r in rows.to_dict('index').items()],
-                'params': {'teacher': teacher.result['model'], 'student': student.result['model'], 'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled, 'parity': {k: v['max_difference'] for k,v in kept.items()}}}
+                'curve': [{'form': k, **{c: round(v, 4) for c,v in r.items() if v == v}, **({'max_difference': kept[k]['max_difference']} if k in kept else {})} for k,r in rows.to_dict('index').items()],
+                'params': {'teacher': teacher.result['model'], 'student': student.result['model'], 'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
 
 # %% ../nbs/11_deploy.ipynb #d42ef0bd
 def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `accuracy` (fraction)
