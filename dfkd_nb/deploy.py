@@ -7,9 +7,9 @@ __all__ = ['session', 'read_card', 'run_onnx', 'export_onnx', 'quantize', 'parit
            'compare_forms', 'deploy', 'plot_tradeoff', 'OnnxDetector']
 
 # %% ../nbs/11_deploy.ipynb #89140aa2
-import contextlib, io, json, logging, os, subprocess, sys, tempfile, time, warnings
+import contextlib, io, json, logging, os, subprocess, sys, tempfile, warnings
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+import pandas as pd, torch
 from torch import nn
 from .runs import *
 from .data import *
