@@ -164,6 +164,8 @@ def invert(run,
     if cap is not None and len(cap) != K: raise ValueError(f"{len(cap)} class probes for {K} classes: use the probes of this teacher")
     seed_all('init', student, seed)
     S = create_classifier(student, K, {'mean': p['mean'], 'std': p['std']}, **({} if student in MODELS else {'in_chans': shape[0]})).to(device)
+    if data is not None:
+        with Probe(S, block): pass      # its attention is measured at the end: better refused now
     inv, look = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms), AUGMENT[augment]
     opt = torch.optim.AdamW(S.parameters(), lr, weight_decay=wd)
     kept, seen = {'S': S, 'G': inv.G, 'og': inv.opt, 'os': opt}, {k: torch.empty(0, *shape, dtype=torch.uint8) for k in ('pool', 'held')}
