@@ -116,7 +116,7 @@ def preflight(teacher:Run, # A finished teacher
     out.append(('attention', f'{probe.ap.shape[1]} patches'))
     tokens = max(2, (S.size or shape[-1])**2//64)
     per = sum(m.out_features*4*tokens for m in S.modules() if isinstance(m, torch.nn.Linear))*3
-    out.append(('memory', f'about {(n_params(T)*4+n_params(S)*16+bs*per)/2**30:.1f} GiB to train with batches of {bs}'))
+    out.append(('memory', f'about {max(1, (n_params(T)*4+n_params(S)*16+bs*per)//2**20):,} MiB to train with batches of {bs}'))
     if x is not None:
         q = predict(T, x).softmax(1)
         share = torch.bincount(q.argmax(1), minlength=K).float().div(len(q))
@@ -409,6 +409,9 @@ the recipient, who has none, gets a small student from it:
   dfkd distill mine.bundle --student deit_tiny_patch16_224 --out student
   dfkd evaluate student --data FOLDER        (who has real images)
   dfkd export student --out student.onnx
+without any data at all, from the teacher's weights alone or from foreign pictures:
+  dfkd bundle --teacher vit_small_patch16_224 --weights w.safetensors --classes 10 --out mine.bundle
+  dfkd distill mine.bundle --student deit_tiny_patch16_224 --source teacher --out student      (or --source wild:FOLDER)
 a FOLDER has one sub-folder of images a class; data can also be an .npz or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)''')
     subs = p.add_subparsers(title='commands', dest='command', metavar='COMMAND')
     def command(name, f, text):
@@ -448,7 +451,7 @@ a FOLDER has one sub-folder of images a class; data can also be an .npz or the n
     s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--data', required=True); s.add_argument('--size', type=int, help='pixels that images are brought to (32 for a folder)')
     s = command('export', _export, 'a student as an ONNX file that runs without PyTorch')
     s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--out', required=True, help='the .onnx file to write')
-    s.add_argument('--int8', action='store_true', help='weights as whole numbers of 8 bits: a quarter of the size')
+    s.add_argument('--int8', action='store_true', help='weights as whole numbers of 8 bits: towards a quarter of the size, the larger the network')
     s.add_argument('--raw', action='store_true', help='leave the normalisation to the caller')
     s = command('fid', _fid, 'Fréchet and kernel distance of two folders of images')
     s.add_argument('a'); s.add_argument('b')
