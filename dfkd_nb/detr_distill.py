@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'SCENE_RECIPES', 'DETR_KD_RECIPES', 'CrossAttention', 'rois', 'box_probes',
-           'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'tiles', 'erase', 'SceneGenerator',
+           'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'erase', 'SceneGenerator',
            'train_scene_generator', 'draw_scenes', 'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames',
-           'index_loss', 'IndexLoss', 'answers', 'distill_detr', 'frame_sources']
+           'index_loss', 'confident', 'DistillDetr', 'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import numpy as np, torch, torch.nn.functional as F
 from fastai.callback.core import Callback
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.ops import box_convert, box_iou, nms, roi_align
+from torchvision.ops import box_convert, box_iou, roi_align
 from .runs import *
 from .data import *
 from .models import *
@@ -150,17 +150,6 @@ def compose(background:torch.Tensor, # (n,3,H,W) floats
         x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3])
     return x
 
-def tiles(x:torch.Tensor, # (n,3,H,W) floats
-          boxes:torch.Tensor, # (m,4)
-          image:torch.Tensor, # (m,) index of the image of each
-          size:int=96, # Pixels of a tile
-         ): # -> (tiles (m,3,size,size), the boxes in them (m,1,4))
-    "Square surroundings of boxes, pixel by pixel, or less finely where a box needs more room: to compose one object costs as much as its tile, not its image"
-    px = boxes.new_tensor([x.shape[-1], x.shape[-2]])
-    side = (boxes[:, 2:]*px*CONTEXT).amax(1, keepdim=True).clamp_min(size)
-    t = roi_align(x, rois(torch.cat((boxes[:, :2], side/px), 1), image, x.shape[-2:]), size, sampling_ratio=1, aligned=True)
-    return t, torch.cat((torch.full_like(side, .5).expand(-1, 2), boxes[:, 2:]*px/side), 1)[:, None]
-
 def erase(x:torch.Tensor, # (n,3,H,W) floats
           labels:torch.Tensor, # (n,M)
           boxes:torch.Tensor, # (n,M,4)
@@ -177,35 +166,26 @@ def erase(x:torch.Tensor, # (n,3,H,W) floats
 
 # %% ../nbs/09_detr_distill.ipynb #408bbff2
 class SceneGenerator(nn.Module):
-    "Objects by a generator of [04_gan](04_gan.ipynb) on backgrounds that are normally distributed along their principal components"
+    "Objects and backgrounds by two of the paper's generators, composed"
     def __init__(self,
                  classes:int, # K
                  shape:tuple, # (3, H, W) of the composed image
                  widths:tuple=(128, 64, 32),
-                 z:int=32, # Width of the noise of an object
-                 arch:str='cgan', # One of `GANS`
-                 axes:int=32, # Principal components of backgrounds
+                 z:int=32, # Width of the noise
                 ):
         super().__init__()
-        self.objects,self.shape,self.z = GANS[arch][0](4, classes, widths, z),tuple(shape),z
+        self.objects,self.grounds,self.shape,self.z = Generator(4, classes, widths, z),Generator(3, 1, [w//2 for w in widths], z),tuple(shape),z
+        self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of 32×32 cannot have
         s = self.objects.size
-        self.register_buffer('mean', torch.zeros(3, s, s)) # of real images brought to s×s, without their objects
-        self.register_buffer('axes', torch.zeros(axes, 3, s, s)) # their principal components, as long as one standard deviation
-        self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of s×s cannot have
         edge = torch.minimum(torch.arange(s), s-1-torch.arange(s)).clamp(max=3)/3.
         self.register_buffer('window', edge[:, None]*edge, persistent=False) # opacity fades out at the border of the canvas
-    def fit_grounds(self, x:torch.Tensor): # (n,3,s,s) floats
-        "Principal components of backgrounds"
-        self.mean.copy_(x.mean(0))
-        _, S, V = torch.pca_lowrank(x.flatten(1), k := min(len(self.axes), *x.flatten(1).shape))
-        self.axes[:k] = (V*S/max(1, len(x)-1)**.5).T.view(k, *x.shape[1:])
     def canvas(self, z, y):
         o = self.objects(z, y)
         return torch.cat((o[:, :3], o[:, 3:]*self.window), 1)
-    def ground(self, z): return (self.mean+torch.einsum('nk,kcij->ncij', z, self.axes)).clamp(0, 1)
+    def ground(self, z): return self.grounds(z, torch.zeros(len(z), dtype=torch.long, device=z.device))
     def forward(self,
                 zo:torch.Tensor, # (m,z) noise of the objects
-                zg:torch.Tensor, # (n,k) noise of the backgrounds
+                zg:torch.Tensor, # (n,z) noise of the backgrounds
                 labels:torch.Tensor, # (n,M) with m objects
                 boxes:torch.Tensor, # (n,M,4)
                ): # -> (images (n,3,H,W) in 0…1, backgrounds, canvases (m,4,s,s), backgrounds before they were enlarged)
@@ -216,19 +196,15 @@ class SceneGenerator(nn.Module):
         return compose(g, c, labels, boxes).clamp(0, 1), g, c, small
 
 # %% ../nbs/09_detr_distill.ipynb #944bcf21
-def _scene_nets(args):
-    "What of the table of networks a scene generator depends on"
-    if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
-    return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']][:4]]}
+def _bce(logits, true): return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(true)))
 
-@stage('detr_generator', 'detr_distill', also=_scene_nets)
+@stage('detr_generator', 'detr_distill')
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
                           teacher:Run, # A finished detector, which guides (λ > 0) and judges
                           lam:float=.5, # λ of Eq. 5
-                          arch:str='cgan', # One of `GANS`, for the objects
                           epochs:int=20,
-                          bs:int=32, # Batch size, in objects
+                          bs:int=32, # Batch size, in images
                           lr:float=5e-4, # Adam's, all networks
                           betas:tuple=(.5, .999), # Table 1
                           widths:tuple=(128, 64, 32), # Generators
@@ -236,7 +212,7 @@ def train_scene_generator(run,
                           z:int=32, # Width of the noise
                           dropout:float=.1, # Of the discriminators
                           ema:float=.99, # Decay of the averaged generator, a step
-                          probe_batch:int=16, # Whole images that are composed and probed
+                          probe_batch:int=16, # Images of each batch that are probed
                           probe_every:int=2, # Probe every so many steps
                           variant:str='default', # Name in the results
                           seed:int=0,
@@ -245,62 +221,61 @@ def train_scene_generator(run,
     device, K = pick_device(), len(data.classes)
     T = load_detector(teacher).requires_grad_(False)
     x, labels, boxes = data.read('train')
-    some = torch.arange(n := min(len(x), 1000))*len(x)//n                   # from all of the set: frames of a video lie together, and its classes with them
+    some = torch.arange(n := min(len(x), 2000))*len(x)//n                   # from all of the set: frames of a video lie together, and its classes with them
     cap = class_box_probes(T, x[some], labels[some], boxes[some], K).to(device)
     stats = layout_stats(labels, boxes, K)
     seed_all('init scene gan', seed)
-    _, judge, d_loss, g_loss, _ = GANS[arch]
-    G, D = SceneGenerator(K, x.shape[1:], tuple(widths), z, arch).to(device), judge(3, K, tuple(d_widths), dropout).to(device)
-    for m in (G.objects, D): m.to(memory_format=torch.channels_last)
+    G, D, Dg = SceneGenerator(K, x.shape[1:], tuple(widths), z).to(device), Discriminator(3, K, tuple(d_widths), dropout).to(device), Discriminator(3, 1, [w//2 for w in d_widths], dropout).to(device)
+    for m in (G, D, Dg): m.to(memory_format=torch.channels_last)
     s = D.size
-    parts = [(to_bytes(sky := erase(to_unit(i), l, b)), *crops(to_unit(i), l, b, s)[:2], F.interpolate(sky, (s, s), mode='area')) for i,l,b in zip(*(t.split(64) for t in (x, labels, boxes)))]
-    skies, real, ry, grounds = map(torch.cat, zip(*parts))      # all that is seen of the real images: without their objects, and the objects
-    G.fit_grounds(grounds.to(device))
-    rough = to_unit(skies[:64])-F.interpolate(grounds[:64], skies.shape[-2:], mode='bilinear', align_corners=False)
-    G.grain.fill_(1.4826*rough.abs().median().item())           # the deviation of a normal distribution, whatever edges of woods and houses there are
+    small = lambda t: F.interpolate(t, (s, s), mode='area')
+    some = erase(to_unit(x[:64]), labels[:64], boxes[:64])
+    G.grain.fill_((some-F.interpolate(small(some), some.shape[-2:], mode='bilinear', align_corners=False)).std().item())
     E = AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    adam = lambda m: torch.optim.Adam(m.parameters(), lr, tuple(betas), fused=True)
-    kept = {'G': G, 'D': D, 'E': E, 'og': adam(G), 'od': adam(D)}
+    adam = lambda *ms: torch.optim.Adam([p for m in ms for p in m.parameters()], lr, tuple(betas), fused=True)
+    kept = {'G': G, 'D': D, 'Dg': Dg, 'E': E, 'og': adam(G), 'od': adam(D, Dg)}
     state = lambda: {k: o.state_dict() for k,o in kept.items()}
     def load(st):
         for k,o in kept.items(): o.load_state_dict(st[k])
     dtype = pick_dtype(T.width, device)
     dtype = torch.float32 if dtype == torch.float16 else dtype
-    batches = Batches(real, ry, bs=bs)
-    through = lambda t: diff_augment(torch.where((torch.rand(len(t), device=device) < .5)[:, None, None, None], t.flip(-1), t))     # a video's frames are few and alike: D sees them, and generated ones, flipped, shifted, with holes
+    none = lambda t: torch.zeros(len(t), dtype=torch.long, device=device)
+    batches = Batches(x, labels, boxes, bs=bs)
     with CrossAttention(T) as attention:
         for epoch in run.epochs(epochs, state, load):
             G.train(); sums, n = {}, {}
-            for step, (bx, by) in enumerate(batches):
-                sky = to_unit(skies[torch.randint(len(skies), (probe_batch,))].to(device))      # whole images are dear: the objects share them
+            for step, (bx, bl, bb) in enumerate(batches):
+                flip = torch.rand(len(bx), device=device) < .5      # the only augmentation
+                bx, bb = torch.where(flip[:, None, None, None], bx.flip(-1), bx), torch.where(flip[:, None, None], torch.cat((1-bb[..., :1], bb[..., 1:]), -1), bb)
+                real, ry, _ = crops(bx, bl, bb, s)
+                sky = erase(bx, bl, bb)
+                ground, fg = small(sky), G.ground(torch.randn(len(bx), z, device=device))
                 L, B = (t.to(device) for t in sample_layouts(stats, len(bx)))
-                there = L >= 0
-                fy, c = L[there], G.canvas(torch.randn(int(there.sum()), z, device=device), L[there])
-                tile, tb = tiles(sky, B[there], there.nonzero()[:, 0] % probe_batch)
-                fc, *_ = crops(compose(tile, c, fy[:, None], tb), fy[:, None], tb, s)     # on real backgrounds: what tells it from real is the object
-                loss_d = d_loss(D(through(bx), by), D(through(fc.detach()), fy))
+                fy = L[L >= 0]
+                fake = compose(sky.roll(1, 0), G.canvas(torch.randn(len(fy), z, device=device), fy), L, B)   # on real backgrounds: what tells it from real is the object
+                fc, *_ = crops(fake, L, B, s)
+                loss_d = _bce(D(real, ry), 1)+_bce(D(fc.detach(), fy), 0)+_bce(Dg(ground, none(ground)), 1)+_bce(Dg(fg.detach(), none(fg)), 0)
                 kept['od'].zero_grad(); loss_d.backward(); kept['od'].step()
-                parts = {'loss_d': loss_d.detach()}
-                D.requires_grad_(False)
-                loss = adv = g_loss(D(through(fc), fy))
+                parts = {'loss_d': loss_d.detach()/4}
+                for d in (D, Dg): d.requires_grad_(False)
+                loss = adv = _bce(D(fc, fy), 1)+_bce(Dg(fg, none(fg)), 1)
                 if lam and step % probe_every == 0:
-                    whole = compose(sky[:probe_batch], c[:int(there[:probe_batch].sum())], L[:probe_batch], B[:probe_batch])
-                    with autocast(dtype, device): p, y = box_probes(attention, whole, L[:probe_batch], B[:probe_batch])
+                    with autocast(dtype, device): p, y = box_probes(attention, fake[:probe_batch], L[:probe_batch], B[:probe_batch])
                     att = attention_loss(p, cap, y)
                     loss, parts['loss_attention'] = adv+lam*probe_every*att, att.detach()
                 kept['og'].zero_grad(); loss.backward(); kept['og'].step()
-                D.requires_grad_(True)
+                for d in (D, Dg): d.requires_grad_(True)
                 E.update_parameters(G)
-                for k,v in {**parts, 'loss_adv': adv.detach()}.items(): sums[k], n[k] = sums.get(k, 0.)+v, n.get(k, 0)+1
+                for k,v in {**parts, 'loss_adv': adv.detach()/2}.items(): sums[k], n[k] = sums.get(k, 0.)+v, n.get(k, 0)+1
             run.log.append({'epoch': epoch+1, **{k: round(float(v)/n[k], 6) for k,v in sums.items()}})
             if (epoch+1) % max(1, epochs//5) == 0 or epoch+1 == epochs: run.log[-1]['asked_recall'] = _asked(T, draw_scenes(E.module, stats, 200, seed))
     weights = {'generator': round_weights(E.module), 'stats': stats}
     made = draw_scenes(E.module, stats, 400, seed)
     with torch.no_grad(), CrossAttention(T) as attention: p, y = box_probes(attention, to_unit(made[0][:200].to(device)), made[1][:200].to(device), made[2][:200].to(device))
-    return weights, {'dataset': data.name, 'model': f'scene_{arch}', 'recipe': 'ours', 'variant': variant, 'seed': seed,
+    return weights, {'dataset': data.name, 'model': 'scene_cgan', 'recipe': 'ours', 'variant': variant, 'seed': seed,
                      'metrics': {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item(), 'loss_d': run.log[-1]['loss_d']},
                      'params': {'lambda': lam, 'epochs': epochs, 'steps': epochs*len(batches), 'bs': bs, 'lr': lr, 'betas': list(betas), 'dropout': dropout, 'ema': ema, 'probe_batch': probe_batch, 'probe_every': probe_every,
-                                'parameters': n_params(G), 'arch': {'classes': K, 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z, 'arch': arch}}}
+                                'parameters': n_params(G), 'arch': {'classes': K, 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z}}}
 
 def _asked(model, made):
     "Share of the objects asked for that a detector finds in generated images"
@@ -319,7 +294,7 @@ def draw_scenes(G:SceneGenerator,
     G.eval()
     labels, boxes = sample_layouts(stats, n, gen)
     for l, b in zip(labels.split(bs), boxes.split(bs)):
-        zo, zg = torch.randn(int((l >= 0).sum()), G.z, generator=gen), torch.randn(len(l), len(G.axes), generator=gen)
+        zo, zg = torch.randn(int((l >= 0).sum()), G.z, generator=gen), torch.randn(len(l), G.z, generator=gen)
         with torch.random.fork_rng():
             torch.manual_seed(seed)     # of the grain
             parts.append(to_bytes(G(zo.to(device), zg.to(device), l.to(device), b.to(device))[0]).cpu())
@@ -403,27 +378,27 @@ def _layers(student, teacher):
     for s, t in zip(last(student, True), last(teacher, True)):
         if s[0].shape == t[0].shape: yield s, t
 
-class IndexLoss(Callback):
-    "Asks the teacher about each (augmented) batch, and compares query by query"
-    def __init__(self, teacher:Detector, student:Detector, tau:float=2.):
-        self.teacher,self.student,self.tau = teacher,student,tau
+def confident(out:dict, # Of a detector
+              scores:torch.Tensor, # (n,Q,K), of its classes
+              least:float=.3, # Score from which a prediction counts
+             ): # -> labels (n,Q), −1: not confident; boxes (n,Q,4)
+    "What a detector is confident of, as labels and boxes"
+    s, y = scores.max(-1)
+    return torch.where(s >= least, y, -1), out['boxes'].float()
+
+class DistillDetr(Callback):
+    "Asks the teacher about each (augmented) batch, and compares"
+    def __init__(self, teacher:Detector, student:Detector, matching:str='hungarian', least:float=.3, tau:float=2.):
+        self.teacher,self.student,self.matching,self.least,self.tau = teacher,student,matching,least,tau
         device = next(teacher.parameters()).device
         self.precision = pick_dtype(teacher.width, device), device
     def before_batch(self):
-        with torch.no_grad(), autocast(*self.precision): self.said = self.teacher(self.xb[0])
+        with torch.no_grad(), autocast(*self.precision): o = self.teacher(self.xb[0])
+        self.said = o
+        if self.matching == 'hungarian': self.learn.yb = confident(o, self.teacher.scores(o['logits'].float()), self.least)
     def loss(self, pred, labels, boxes):
-        self.learn.parts = index_loss(pred, self.said, self.tau, self.student.softmax)
+        self.learn.parts = set_loss(pred, labels, boxes, self.student.softmax) if self.matching == 'hungarian' else index_loss(pred, self.said, self.tau, self.student.softmax)
         return self.learn.parts['loss']
-
-def answers(model:Detector,
-            x:torch.Tensor, # (n,3,H,W), uint8 or floats
-            least:float=.3, # Score from which a prediction counts
-            overlap:float=.5, # Of two predictions with a larger IoU the more confident counts
-           ): # -> labels (n,M), −1: none; boxes (n,M,4)
-    "What a detector is confident of in images, each object once"
-    found = detect(model, x, least)
-    keep = [nms(box_convert(f['boxes'], 'cxcywh', 'xyxy'), f['scores'], overlap) for f in found]
-    return pack_boxes(x, [f['labels'][k] for f,k in zip(found, keep)], [f['boxes'][k] for f,k in zip(found, keep)])[1:]
 
 # %% ../nbs/09_detr_distill.ipynb #a246e965
 @stage('detr_student', 'detr_distill', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['student'])})
@@ -452,11 +427,10 @@ def distill_detr(run,
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
     x, labels, boxes = source.sample(n_images, seed)
-    if matching == 'index':
-        with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))     # refuses now what cannot be paired
-        cb, truth = IndexLoss(T, S, tau), (labels, boxes)
-    else: cb, truth = SetLoss(S.softmax), answers(T, x, least)      # asked once: boxes move with their image when it is augmented
-    fit(run, S, Batches(x, *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=[*([BoxAugment()] if augment else []), cb])
+    cb = DistillDetr(T, S, matching, least, tau)
+    if matching == 'index':     # refuse now what cannot be paired
+        with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))
+    fit(run, S, Batches(x, labels, boxes, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=[*([BoxAugment()] if augment else []), cb])
     weights = round_weights(S.net)
     r = evaluate_detector(S, data)
     asked = (labels >= 0).any()
@@ -472,7 +446,7 @@ SCENE_RECIPES = { # data set: how its generators are trained
 }
 DETR_KD_RECIPES = { # data set: how students are taught
     'scenes': dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
-    'drones': dict(student='detr_micro', n_images=2800, epochs=6, bs=8, lr=2e-3),
+    'drones': dict(student='detr_micro', n_images=2800, epochs=6, bs=16, lr=2e-3),
 }
 
 def frame_sources(data:DetectionData, # For the rung `real`

@@ -1,7 +1,8 @@
 """`make site`: the notebooks as papermill executed them, an API reference and a gallery, as a static site in build/site/html. It needs no other server.
 
 Pages come from build/<scale>/notebooks where `make paper` has run, else from nbs/ with their committed outputs."""
-import argparse, json, os, re, shutil, subprocess, sys, time
+import argparse, ast, json, os, re, shutil, subprocess, sys, time
+from functools import cache
 from importlib.metadata import files
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
@@ -57,13 +58,29 @@ def gallery(scales):
     parts = ['# Gallery\n\nEvery table and figure that `make paper` draws. The paper’s own numbers stand beside ours in the tables, and in full in the [summary](summary.md).\n']
     for scale in scales:
         home = ROOT/'paper_figures'/scale
-        parts.append(f'\n## Scale `{scale}`\n')
+        parts.append(f'\n## Scale `{scale}`\n\n{about(scale)}\n')
         figures = sorted((p for p in home.glob('*.png')), key=lambda p: (not p.stem.startswith('fig'), p.stem))
-        for p in figures: parts.append(f'### {caption(p.stem)}\n\n![{caption(p.stem)}](paper_figures/{scale}/{p.name})\n')
+        for p in figures: parts.append(f'### {caption(p.stem)}\n\n{explained(p.stem)}![{caption(p.stem)}](paper_figures/{scale}/{p.name})\n')
         for p in sorted(home.glob('*.md')):
             if p.stem in ('summary', 'report'): continue
-            parts.append(f'### {caption(p.stem)}\n\n{p.read_text(encoding="utf-8")}\n')
+            parts.append(f'### {caption(p.stem)}\n\n{explained(p.stem)}{p.read_text(encoding="utf-8")}\n')
     return '\n'.join(parts)
+
+def about(scale):
+    "What a scale is: the first line of its file."
+    if scale == 'smoke': return 'The small run that `make paper` repeats on any machine, of one to three seeds. It tests the code; numbers to quote are in the other scales.'
+    return (ROOT/'scales'/f'{scale}.yaml').read_text(encoding='utf-8').split('\n')[0].lstrip('# ')
+
+@cache
+def _drawn():
+    "(pattern of a name, notebook) of all strings in cells that save something."
+    names = re.compile(r"""(?<=')[a-z]\w*(?:\{[\w+]+\}\w*)*(?=')""")
+    return {(re.sub(r'\{[^}]+\}', r'\\w+', name), p.stem) for p in numbered() for c in read(p)['cells'] if c['cell_type'] == 'code' and 'save_' in source(c) for name in names.findall(source(c))}
+
+def explained(stem):
+    "Where a table or figure is made and read."
+    pages = [(len(pattern), nb) for pattern, nb in _drawn() if re.fullmatch(pattern, stem) or re.fullmatch(pattern, f'{stem}_set')]       # the paper's own figures lose the name of their data set
+    return f"*Made and explained in [{(nb := max(pages)[1])}]({nb}.ipynb).*\n\n" if pages else ''
 
 def caption(stem):
     "fig07 → Fig. 7; fid_curves_digits → fid curves, digits."
@@ -84,7 +101,9 @@ def lay_out(src, scale):
     mods = [(module(read(p)), p.stem) for p in numbered()]
     mods = [(m, t) for m, t in mods if (ROOT/'dfkd_nb'/f'{m}.py').exists()]
     for m, t in mods: (src/'api'/f'{m}.md').write_text(api(m, t), encoding='utf-8')
-    (src/'api'/'index.md').write_text('# API\n\nAll that `dfkd_nb` exports, by module; each module comes from the notebook of the same number.\n\n```{toctree}\n' + '\n'.join(m for m, _ in mods) + '\n```\n', encoding='utf-8')
+    (src/'api'/'index.md').write_text('# API\n\nAll that `dfkd_nb` exports, by module, and the notebook that each comes from.\n\n| module | notebook | |\n|---|---|---|\n'
+                                         + '\n'.join(f'| [{m}]({m}.md) | [{t}](../{t}.ipynb) | {ast.get_docstring(ast.parse((ROOT/"dfkd_nb"/f"{m}.py").read_text(encoding="utf-8")))} |' for m, t in mods)
+                                         + '\n\n```{toctree}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(m for m, _ in mods) + '\n```\n', encoding='utf-8')
     scales = [d.name for d in sorted((ROOT/'paper_figures').iterdir()) if d.is_dir()]
     scales.sort(key=lambda s: (s != STUDY, s))
     for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md'))
