@@ -105,18 +105,24 @@ def preflight(teacher:Run, # A finished teacher
     S = create_classifier(student, K, {'mean': p['mean'], 'std': p['std']}, **({} if student in MODELS else {'in_chans': C}))
     try: check_labels(S, K)
     except RuntimeError as e: raise ValueError(f'{student} does not take images of {C} channel(s): choose another student, or one of timm ({str(e)[:80]})') from None
-    if T.name == S.name and n_params(T) == n_params(S): raise ValueError(f'the student is as large as the teacher ({student}, {n_params(S):,} parameters): choose a smaller one')
+    if n_params(S) >= n_params(T): raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher ({n_params(T):,}): choose a smaller one')
     if T.training: raise ValueError('the teacher is in training mode: call eval()')
     out.append(('teacher', f'{T.name}, {n_params(T):,} parameters, {K} classes, in eval mode'))
     out.append(('student', f'{student}, {n_params(S):,} parameters, {n_params(T)/n_params(S):.1f} times fewer'))
     out.append(('images', f"{'×'.join(map(str, shape))}" + ''.join(f', brought to {m.size}×{m.size} for the {w}' for w,m in (('teacher', T), ('student', S)) if m.size and m.size != shape[-1])))
     out.append(('normalisation', f"mean {[round(v, 3) for v in p['mean']]}, std {[round(v, 3) for v in p['std']]}, of images in 0…1"))
     if any(m > 1 or s > 1 for m,s in zip(p['mean'], p['std'])): raise ValueError(f"mean {p['mean']} and std {p['std']} are those of images in 0…255: divide them by 255")
-    with torch.no_grad(), Probe(T) as probe: T(torch.rand(2, *shape, device=next(T.parameters()).device))
-    out.append(('attention', f'{probe.ap.shape[1]} patches'))
+    patches = {}
+    for who, m in (('teacher', T), ('student', S.to(next(T.parameters()).device).eval())):
+        try:
+            with torch.no_grad(), Probe(m) as probe: m(torch.rand(2, *shape, device=next(T.parameters()).device))
+        except ValueError as e: raise ValueError(f'{who}: {e}') from None
+        patches[who] = probe.ap.shape[1]
+    out.append(('attention', f"of {patches['teacher']} patches, the student's of {patches['student']}"))
     tokens = max(2, (S.size or shape[-1])**2//64)
     per = sum(m.out_features*4*tokens for m in S.modules() if isinstance(m, torch.nn.Linear))*3
-    out.append(('memory', f'about {max(1, (n_params(T)*4+n_params(S)*16+bs*per)//2**20):,} MiB to train with batches of {bs}'))
+    mib = max(1, (n_params(T)*4+n_params(S)*16+bs*per)//2**20)
+    out.append(('memory', f'about {mib:,} MiB to train with batches of {bs}' if mib < 2048 else f'about {mib/1024:.1f} GiB to train with batches of {bs}'))
     if x is not None:
         q = predict(T, x).softmax(1)
         share = torch.bincount(q.argmax(1), minlength=K).float().div(len(q))
@@ -300,14 +306,18 @@ def _bundle(a):
     if data is not None: gan_size(data.shape[-1])
     classes = _classes(a, data)
     clf, arch = foreign_teacher(a.teacher, a.weights, len(classes), a.mean, a.std, data.shape[0] if data is not None else a.channels)
-    teacher = adopt(clf, classes, arch, data, root=root)
-    print(f"teacher: {a.teacher}, {teacher.result['params']['parameters']:,} parameters" + (f", {teacher.result['metrics']['accuracy']:.2%} of {data.sizes['test']} test images" if data is not None else ''))
     probes = generator = audit = None
+    try:
+        teacher = adopt(clf, classes, arch, data, root=root)
+        right = teacher.result['metrics'].get('accuracy')
+        print(f"teacher: {a.teacher}, {teacher.result['params']['parameters']:,} parameters" + (f", {right:.2%} of {data.sizes['test']} test images" if data is not None else ''))
+        if data is not None:
+            if right < _chance(len(classes)): raise ValueError(f"the teacher is right on {right:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?")
+            probes = class_probes(data, teacher, root=root)
+    except ValueError:
+        if not a.work: shutil.rmtree(root, ignore_errors=True)      # nothing to go on with
+        raise
     if data is not None:
-        if teacher.result['metrics']['accuracy'] < _chance(len(classes)):
-            if not a.work: shutil.rmtree(root, ignore_errors=True)      # nothing to go on with
-            raise ValueError(f"the teacher is right on {teacher.result['metrics']['accuracy']:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?")
-        probes = class_probes(data, teacher, root=root)
         generator = train_generator(data, teacher, probes, epochs=a.epochs, lam=a.guidance, arch=a.arch, lr=5e-4, dropout=.1, augment=a.augment, probe_batch=32, probe_every=2, **gan_size(data.shape[-1], a.width), root=root)
         g = generator.result['metrics']
         print(f"generator: the teacher sees the class asked for in {g['label_agreement']:.1%} of its images; diversity {g['diversity']:.0%} of the real images'")

@@ -243,7 +243,7 @@ def get_detection(name:str|Path='scenes', # 'scenes', the name of a folder under
 def plot_boxes(images, # (n,3,H,W) uint8
                found:list, # One dict an image: labels, boxes (cx, cy, w, h in 0…1), perhaps scores
                classes:list, # Names
-               truth:list=(), # Likewise: drawn dashed
+               truth:list=(), # Likewise: drawn dashed, its class in parentheses below
                cols:int=4, # Images a row
                width:float=2.1, # Inches an image
               ): # matplotlib figure
@@ -252,14 +252,14 @@ def plot_boxes(images, # (n,3,H,W) uint8
     n, (H, W) = len(images), images.shape[-2:]
     fig, axs = plt.subplots(-(-n//cols), cols, figsize=(width*cols, width*H/W*-(-n//cols)+.2), layout='constrained', squeeze=False)
     for ax in axs.flat: ax.axis('off')
-    def box(ax, b, colour, style, text=''):
+    def box(ax, b, colour, style, text='', below=False):
         (cx, cy, w, h) = (float(v) for v in b)
         ax.add_patch(plt.Rectangle(((cx-w/2)*W-.5, (cy-h/2)*H-.5), w*W, h*H, fill=False, ec=colour, lw=1.1, ls=style))
-        low = (cy-h/2)*H < .12*H
+        low = below or (cy-h/2)*H < .12*H
         if text: ax.text((cx-w/2)*W, (cy+h/2)*H+1 if low else (cy-h/2)*H-2, text, color='white', fontsize=6.5, va='top' if low else 'bottom', bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
     for i,ax in enumerate(axs.flat[:n]):
         ax.imshow(images[i].permute(1, 2, 0)); ax.set(xlim=(-.5, W-.5), ylim=(H-.5, -.5))
-        for b in truth[i]['boxes'] if len(truth) else (): box(ax, b, 'white', '--')
+        for l, b in zip(truth[i]['labels'], truth[i]['boxes']) if len(truth) else (): box(ax, b, f'C{int(l)}', '--', f'({classes[int(l)]})', below=True)
         f = found[i]
         for j,(l, b) in enumerate(zip(f['labels'], f['boxes'])): box(ax, b, f'C{int(l)}', '-', classes[int(l)]+(f" {f['scores'][j]:.2f}" if 'scores' in f else ''))
     return fig
