@@ -31,6 +31,9 @@ test: $(READY)  ## every notebook and pytest, with coverage of the package
 paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared with the committed ones
 	@$(BIN)/python tools/paper.py $(SCALE)
 
+rehearse: $(READY) ## the first batches of every stage of SCALE, and the hours that the whole would take here
+	@$(BIN)/python tools/rehearse.py $(SCALE)
+
 verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
 	@$(BIN)/python tools/verify.py $(SCALE)
 
@@ -65,5 +68,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test paper verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup test paper rehearse verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

@@ -23,6 +23,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle._probe': ('your_teacher.html#_probe', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._sha': ('your_teacher.html#_sha', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._tell': ('your_teacher.html#_tell', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle._todays_names': ('your_teacher.html#_todays_names', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._version': ('your_teacher.html#_version', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.adopt': ('your_teacher.html#adopt', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.compress': ('your_teacher.html#compress', 'dfkd_nb/bundle.py'),

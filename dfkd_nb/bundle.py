@@ -38,18 +38,31 @@ def read_weights(path:str|Path, # A `.safetensors`, or a PyTorch file of tensors
         if isinstance(state.get(k), dict): state = state[k]
     return {k.removeprefix('module.'): v for k,v in state.items() if isinstance(v, torch.Tensor)}
 
+def _todays_names(net, state):
+    "A state dict of Hugging Face in the names that this version of transformers gives: files bear older ones, even those that it writes"
+    import transformers
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error(); transformers.logging.disable_progress_bar()
+    try: loaded, info = type(net).from_pretrained(None, config=net.config, state_dict=state, ignore_mismatched_sizes=True, output_loading_info=True)
+    finally: transformers.logging.set_verbosity(level); transformers.logging.enable_progress_bar()
+    return {k: v for k,v in loaded.state_dict().items() if k not in info['missing_keys']} | {k: torch.empty(was) for k,was,_ in info['mismatched_keys']} | {k: state.get(k, torch.empty(0)) for k in info['unexpected_keys']}
+
 def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAME`, or `hf:FOLDER` (with `config.json`)
-                    weights:str|Path, # File for `read_weights`
+                    weights:str|Path|None, # File for `read_weights`; None: the folder's own, of `hf:FOLDER`
                     classes:int, # K
                     mean:list|None=None, # Normalisation, one value a channel of images in 0…1; default: the model's own
                     std:list|None=None,
                     chans:int=3, # Channels of its images
                    ): # -> (`Classifier` in eval mode, arguments to build it again)
     "A classifier from foreign weights; raises `ValueError` that says what does not fit"
-    state, arch = read_weights(weights), {}
-    if model.startswith('hf:'):
+    arch, hub = {}, model.startswith('hf:')
+    if hub:
         folder = Path(model.removeprefix('hf:'))
         if not (folder/'config.json').exists(): raise FileNotFoundError(f'there is no {folder}/config.json: `hf:` takes a folder that `save_pretrained` wrote')
+        weights = weights or next((f for f in (folder/'model.safetensors', folder/'pytorch_model.bin') if f.is_file()), folder/'model.safetensors')
+    if not weights: raise ValueError(f'name the file with the weights of {model}: --weights w.safetensors')
+    state = read_weights(weights)
+    if hub:
         arch, prep = {'config': json.loads((folder/'config.json').read_text())}, folder/'preprocessor_config.json'
         arch['config'] = {k: v for k,v in arch['config'].items() if k not in ('id2label', 'label2id', 'architectures', 'transformers_version', 'dtype', 'torch_dtype')}
         known = json.loads(prep.read_text()) if prep.exists() else {}
@@ -63,6 +76,7 @@ def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAM
     mean, std = list(mean), list(std)
     if len(mean) == 3 and chans == 1: mean, std = mean[:1], std[:1]
     want = net.state_dict()
+    if hub and state.keys() != want.keys(): state = _todays_names(net, state)
     shapes = [f'{k} is {tuple(state[k].shape)}, should be {tuple(v.shape)}' for k,v in want.items() if k in state and state[k].shape != v.shape]
     missing, more = [k for k in want if k not in state], [k for k in state if k not in want]
     if shapes or missing or more:
@@ -430,7 +444,7 @@ a FOLDER has one sub-folder of images a class; data can also be an .npz or the n
         return s
     s = command('bundle', _bundle, 'owner: make a bundle of a teacher, and with --data its class probes, a guided generator and an audit of what that remembers')
     s.add_argument('--teacher', required=True, help="timm's name, torchvision:NAME, hf:FOLDER, or one of the paper's")
-    s.add_argument('--weights', required=True, help='a .safetensors, or a PyTorch file of tensors')
+    s.add_argument('--weights', help='a .safetensors, or a PyTorch file of tensors; not needed for hf:FOLDER')
     s.add_argument('--data', help='real images; without them the bundle holds the teacher alone')
     s.add_argument('--classes', default='', help='without --data: how many, or their names (a,b,c)')
     s.add_argument('--out', required=True, help='the folder to write')

@@ -1,14 +1,15 @@
-"""Private-looking data and a teacher to try the command `dfkd` with, from detection data in COCO format:
+"""Private-looking data, a teacher of them, and what students get from it by the command `dfkd` as it comes. From detection data in COCO format:
 
     python examples/drone_crops.py cut DRONES crops        # squares around the boxes: crops/train/CLASS/*.png and crops/test/CLASS/*.png
-    python examples/drone_crops.py teach crops teacher     # a small vision transformer of Hugging Face, from scratch: teacher/model.safetensors
+    python examples/drone_crops.py teach crops teacher     # a small vision transformer of Hugging Face, from scratch
+    python examples/drone_crops.py study crops teacher out # `dfkd bundle`, `dfkd distill` and nothing else, for each source and seed; prints the commands
 
 DRONES holds train, val and test, each a folder of frames with a .json beside it; no video lies in two of them, so none does in two splits here.
 """
-import argparse, json, random
+import argparse, json, random, shutil, subprocess
 from pathlib import Path
 
-SIZE, CONTEXT, LEAST = 64, 1.1, 12      # pixels of a crop; its side, in sides of the box; pixels of the frame it shows at least
+SIZE, CONTEXT, LEAST, STUDENT = 64, 1.1, 12, 'vit_rgb_student'      # pixels of a crop; its side, in sides of the box; pixels of the frame it shows at least
 
 def cut(source, out):
     from PIL import Image
@@ -30,7 +31,7 @@ def teach(data, out, epochs, seed):
     import torch
     from torchvision import datasets
     from torchvision.transforms import v2
-    from transformers import ViTConfig, ViTForImageClassification
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
     random.seed(seed); torch.manual_seed(seed)
     as_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([.5]*3, [.5]*3)]
     train = datasets.ImageFolder(data/'train', v2.Compose([v2.RandomResizedCrop(SIZE, (.6, 1), (.8, 1.25)), v2.RandomHorizontalFlip(), v2.ColorJitter(.3, .3), *as_tensor]))
@@ -48,10 +49,35 @@ def teach(data, out, epochs, seed):
         with torch.no_grad(): right = sum((model(x).logits.argmax(1) == y).sum().item() for x, y in torch.utils.data.DataLoader(test, batch_size=128))
         print(f'epoch {epoch+1}: loss {loss.item():.3f}, {right/len(test):.1%} of {len(test)} test images', flush=True)
     model.save_pretrained(out)
+    ViTImageProcessor(size={'height': SIZE, 'width': SIZE}).save_pretrained(out)    # says how it normalises
+
+def study(data, teacher, out, seeds):
+    import torch
+    from dfkd_nb.bundle import Bundle, compress, load_student, make_source
+    from dfkd_nb.data import RealSource, get_data, plot_images
+    from dfkd_nb.runs import record
+    def dfkd(*args, out):
+        if not (out/'card.yaml').exists() and not (out/'result.json').exists():     # a killed study goes on
+            print('dfkd', *args, '--out', out, flush=True)
+            subprocess.run(['dfkd', *map(str, args), '--out', str(out)], check=True)
+    dfkd('bundle', '--teacher', f'hf:{teacher}', '--data', data, '--size', SIZE, '--licence', 'CC0-1.0', out=out/'drones.bundle')
+    shutil.copy(out/'drones.bundle'/'card.yaml', out/'bundle.yaml')
+    real, bundle = get_data(data, size=SIZE), Bundle(out/'drones.bundle')
+    record(bundle.teacher, out)
+    sheets = [real.read('test'), make_source(bundle).sample(200)]
+    pick = [(x[i], real.classes[k]) for x, y in sheets for k in range(len(real.classes)) for i in (y == k).nonzero()[::len(y)//20, 0][:3]]
+    plot_images(torch.stack([x for x, _ in pick]), [name for _, name in pick], cols=len(pick)//2, scale=.75, title='above: test images; below: generated').savefig(out/'pictures.png', dpi=100)
+    for seed in range(seeds):
+        for source in ('gan', 'noise', 'teacher'):
+            dfkd('distill', out/'drones.bundle', '--student', STUDENT, '--source', source, '--seed', seed, '--data', data, '--size', SIZE, out=out/f'{source}{seed}')
+            record(load_student(out/f'{source}{seed}'), out)
+        # what the owner could do: the teacher's answers on the real images, for as many steps
+        record(compress(bundle, STUDENT, RealSource(real), real, out/'runs', epochs=round(20*10_000/real.sizes['train']), lr=1e-3, seed=seed), out)
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('what', choices=['cut', 'teach']); p.add_argument('source', type=Path); p.add_argument('out', type=Path)
-    p.add_argument('--epochs', type=int, default=30); p.add_argument('--seed', type=int, default=0)
+    p.add_argument('what', choices=['cut', 'teach', 'study']); p.add_argument('folders', type=Path, nargs='+', help='what it reads, and last what it writes')
+    p.add_argument('--epochs', type=int, default=30); p.add_argument('--seed', type=int, default=0); p.add_argument('--seeds', type=int, default=1)
     a = p.parse_args()
-    cut(a.source, a.out) if a.what == 'cut' else teach(a.source, a.out, a.epochs, a.seed)
+    if len(a.folders) != (n := 3 if a.what == 'study' else 2): p.error(f'{a.what} takes {n} folders')
+    {'cut': cut, 'teach': lambda *f: teach(*f, a.epochs, a.seed), 'study': lambda *f: study(*f, a.seeds)}[a.what](*a.folders)
