@@ -37,6 +37,8 @@ MODELS = { # name: timm VisionTransformer arguments
     'vit_digits_fine':       dict(img_size=16, patch_size=2, in_chans=1, embed_dim=48,  depth=4,  num_heads=4),
     'vit_rgb_teacher':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=96,  depth=4,  num_heads=4),
     'vit_rgb_student':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=44,  depth=4,  num_heads=2),
+    'vit_reduced_teacher':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=192, depth=6,  num_heads=3), # CIFAR on two CPU cores: about as many times
+    'vit_reduced_student':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=64,  depth=6,  num_heads=2), # larger than its student as in the paper
 }
 
 def create_net(name:str, # One of `MODELS`, or any of timm's names
