@@ -170,7 +170,7 @@ def plot_images(x, # (n,C,H,W), uint8 or floats in 0…1
     for ax in axs.flat: ax.axis('off')
     for i,ax in zip(range(len(x)), axs.flat):
         ax.imshow(x[i,0] if x.shape[1] == 1 else x[i].permute(1, 2, 0), cmap='gray', vmin=0, vmax=1)
-        if labels is not None: ax.set_title(str(labels[i]), fontsize=8, pad=2)
+        if labels is not None: ax.set_title(str(labels[i]), fontsize=8 if max(map(len, map(str, labels))) < 12 else 6, pad=2)
     if title: fig.suptitle(title, fontsize=10)
     return fig
 
