@@ -14,13 +14,13 @@ class Rehearsal:
     def shortened(self, f):
         def call(*args, root=None, **kw):
             b = inspect.signature(f).bind(*args, **kw); b.apply_defaults(); a = b.arguments; a.pop('root', None)
-            name = ' '.join([f.__name__, *[str(a[k]) for k in ('variant',) if a.get(k, 'default') != 'default'], *[a['source'].rung for _ in [0] if 'source' in a and hasattr(a['source'], 'rung')]])
+            rung = getattr(a.get('source'), 'rung', '')
+            name = ' '.join(filter(None, [f.__name__, rung, a.get('variant', '').removeprefix('default'), *(str(a[k]) for k in ('block', 'probe') if a.get(k, -1) not in (-1, 'attention'))]))
             if name in self.known: return self.known[name]
-            short, asked = {}, dict(a)
             if 'rounds' in a and 'g_steps' in a: steps, unit, few = a['rounds'], 'round', lambda n: dict(rounds=2*n, every=1, patience=0)
             elif 'epochs' in a:
                 bs = a.get('bs', 64)
-                images = a['n_images'] if 'n_images' in a and a['source'].rung != 'real' else self.full['train']
+                images = a['n_images'] if 'n_images' in a and rung != 'real' else self.full['train']
                 steps, unit, few = a['epochs']*max(1, images//bs), 'batch', lambda n: dict(epochs=n, **({'n_images': self.batches*bs} if 'n_images' in a else {}))
                 self.data.keep(self.batches*bs)
             else: steps, unit, few = None, '', lambda n: {}
