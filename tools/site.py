@@ -104,7 +104,7 @@ def lay_out(src, scale):
     (src/'api'/'index.md').write_text('# API\n\nAll that `dfkd_nb` exports, by module, and the notebook that each comes from.\n\n| module | notebook | |\n|---|---|---|\n'
                                          + '\n'.join(f'| [{m}]({m}.md) | [{t}](../{t}.ipynb) | {ast.get_docstring(ast.parse((ROOT/"dfkd_nb"/f"{m}.py").read_text(encoding="utf-8")))} |' for m, t in mods)
                                          + '\n\n```{toctree}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(m for m, _ in mods) + '\n```\n', encoding='utf-8')
-    scales = [d.name for d in sorted((ROOT/'paper_figures').iterdir()) if d.is_dir()]
+    scales = [d.name for d in sorted((ROOT/'paper_figures').iterdir()) if any(d.glob('*.png'))]        # some hold only weights, to go on from
     scales.sort(key=lambda s: (s != STUDY, s))
     for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md'))
     (src/'gallery.md').write_text(gallery(scales), encoding='utf-8')
