@@ -173,7 +173,7 @@ def memorisation(generator:Run, # A finished run of `train_generator`
 def plot_memorisation(x, d, i, train, cols=10):
     "The generated images that lie nearest to a training image, above it"
     first = d.argsort()[:cols]
-    return plot_images(torch.cat([x[first], train[i[first]]]), [f'{v:.3f}' for v in d[first]]+['']*cols, cols=cols, title='above: generated, with its distance; below: the nearest training image')
+    return plot_images(torch.cat([x[first], train[i[first]]]), [f'{v:.2g}' for v in d[first]]+['']*cols, cols=cols, title='above: generated, with its distance; below: the nearest training image')
 
 # %% ../nbs/12_your_teacher.ipynb #a73963d7
 FORMAT = 1  # of bundles; a newer one is refused
