@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATASETS', 'AUGMENT', 'ImageData', 'data_root', 'get_data', 'plot_images', 'to_unit', 'to_bytes', 'random_affine',
-           'crop_flip', 'rand_augment', 'augment', 'RealSource', 'NoiseSource']
+           'crop_flip', 'augment', 'RealSource', 'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import os, zipfile
@@ -206,14 +206,7 @@ def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
     cols, rows = torch.where(torch.rand(n, 1, device=x.device) < .5, ar.flip(0), ar)+dx, torch.arange(h, device=x.device)+dy
     return F.pad(x, (p,)*4, mode='reflect')[torch.arange(n, device=x.device)[:,None,None], :, rows[:,:,None], cols[:,None]].permute(0, 3, 1, 2)
 
-def rand_augment(x:torch.Tensor, # (n,C,H,W) floats in 0…1
-                 groups:int=16, # Each draws its own two operations
-                ) -> torch.Tensor:
-    "`crop_flip`, then torchvision's RandAugment, group by group of the batch"
-    from torchvision.transforms.v2 import RandAugment
-    return torch.cat([to_unit(RandAugment()(g)) for g in to_bytes(crop_flip(x)).chunk(groups)])
-
-AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip, 'rand': rand_augment}
+AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip}
 
 def augment(x:torch.Tensor, # (n,C,H,W) floats
             how:str='affine', # One of `AUGMENT`

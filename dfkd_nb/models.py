@@ -6,7 +6,7 @@
 __all__ = ['MODELS', 'RECIPES', 'create_net', 'n_params', 'latency', 'paper', 'table_audit', 'table_unsaid', 'logits_of',
            'Classifier', 'create_classifier', 'channel_stats', 'Batches', 'predict', 'accuracy', 'accuracy_on',
            'Resume', 'Curve', 'Augment', 'Share', 'spread', 'bare', 'mean_over_processes', 'Precision',
-           'precision_callback', 'fit', 'Average', 'Mix', 'Clip', 'check_labels', 'train_teacher', 'load_classifier']
+           'precision_callback', 'fit', 'Clip', 'check_labels', 'train_teacher', 'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 import time
@@ -21,7 +21,6 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import to_float
 from timm.models.vision_transformer import VisionTransformer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch import nn
 from .runs import *
 from .data import *
@@ -192,8 +191,6 @@ class Resume(Callback):
     "Ties a `Learner` to a run folder: epochs are seeded, checkpointed and, after a kill, continued"
     order = 80
     def __init__(self, run:Run): self.run = run
-    @property
-    def parts(self): return {'model': bare(self.learn.model), 'opt': self.learn.opt, **({'mean': self.learn.average.mean} if hasattr(self.learn, 'average') else {})}
     def before_fit(self):
         self.loop = self.run.epochs(self.n_epoch, self.state, self.load)
         self.upto = next(self.loop, self.n_epoch)
@@ -201,9 +198,10 @@ class Resume(Callback):
         if self.epoch < self.upto: raise CancelEpochException
     def after_epoch(self):
         if self.epoch >= self.upto: self.upto = next(self.loop, self.n_epoch)
-    def state(self): return {k: o.state_dict() for k,o in self.parts.items()}
+    def state(self): return {'model': bare(self.learn.model).state_dict(), 'opt': self.learn.opt.state_dict()}
     def load(self, s):
-        for k,o in self.parts.items(): load_weights(o, s[k]) if k == 'model' else o.load_state_dict(s[k])
+        load_weights(bare(self.learn.model), s['model'])
+        self.learn.opt.load_state_dict(s['opt'])
 
 class Curve(Callback):
     "Writes the mean losses of each epoch, and every few epochs what is measured of the model, to the run's log"
@@ -219,7 +217,7 @@ class Curve(Callback):
         for k,v in getattr(self.learn, 'parts', {'loss': self.loss}).items(): self.sums[k] = self.sums.get(k, 0.)+v.detach()
     def after_train(self):
         row = {'epoch': self.epoch+1, **{k: round(float(mean_over_processes(v))/self.n, 6) for k,v in self.sums.items()}}
-        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row |= self.measure(self.learn.average.mean.module if hasattr(self.learn, 'average') else bare(self.learn.model))
+        if (self.epoch+1) % max(1, self.n_epoch//self.times) == 0 or self.epoch+1 == self.n_epoch: row |= self.measure(bare(self.learn.model))
         self.run.log.append(row)
 
 class Augment(Callback):
@@ -292,24 +290,6 @@ def fit(run:Run, # Where checkpoints and the log go
     model.eval()
     return learn
 
-class Average(Callback):
-    "Follows the weights by an exponential moving average; it is what is measured, and what remains when training ends"
-    order = 60      # before `Curve` measures
-    def __init__(self, decay:float): self.decay = decay
-    def before_fit(self): self.mean = AveragedModel(bare(self.learn.model), multi_avg_fn=get_ema_multi_avg_fn(self.decay), use_buffers=True)
-    def after_step(self): self.mean.update_parameters(bare(self.learn.model))
-    def after_fit(self): load_weights(bare(self.learn.model), self.mean.module.state_dict())
-
-class Mix(Callback):
-    "Mixes the images of each batch, by mixup or CutMix; a label becomes shares of two classes"
-    order = -2
-    def __init__(self, classes:int):
-        from torchvision.transforms import v2
-        self.mix = v2.RandomChoice([v2.MixUp(alpha=.8, num_classes=classes), v2.CutMix(alpha=1., num_classes=classes)])
-    def before_batch(self):
-        x, y = self.mix(self.xb[0], self.yb[0])
-        self.learn.xb, self.learn.yb = (x,), (y,)
-
 class Clip(Callback):
     "Clips the gradient to norm 1 before each step"
     def before_step(self): nn.utils.clip_grad_norm_(self.learn.model.parameters(), 1.)
@@ -319,8 +299,8 @@ RECIPES = { # data set: how its teacher is trained
     'digits':     dict(model='vit_digits_teacher', epochs=65, bs=64, lr=2e-3, augment='affine'),
     'digits_rgb': dict(model='vit_rgb_teacher', epochs=45, bs=64, lr=2e-3, augment='affine'),
     'mnist':      dict(model='vit_mnist_teacher', epochs=12, bs=128, lr=3e-4, augment='affine'),
-    'cifar10':    (_long := dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='rand', smoothing=.1, mix=True, drop_path=.1, ema=.9998)),
-    'cifar100':   _long,
+    'cifar10':    dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
+    'cifar100':   dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
 }
 
 def check_labels(model:Classifier, classes:int):
@@ -337,9 +317,6 @@ def train_teacher(run,
                   lr:float=2e-3, # Peak of the one-cycle schedule
                   augment:str='affine', # One of `AUGMENT`
                   smoothing:float=.05, # Label smoothing
-                  mix:bool=False, # Mixup and CutMix
-                  drop_path:float=0., # Stochastic depth of the last block
-                  ema:float=0., # Decay a step of the averaged weights, which are kept; 0: the last ones are
                   variant:str='default', # Name in the results
                   seed:int=0,
                  ): # weights and result of the run
@@ -347,14 +324,14 @@ def train_teacher(run,
     x, y = data.read('train')
     stats = channel_stats(x)
     seed_all('init', model, seed)
-    clf = create_classifier(model, len(data.classes), stats, **({} if model in MODELS else {'in_chans': data.shape[0]}), **({'drop_path_rate': drop_path} if drop_path else {}))
+    clf = create_classifier(model, len(data.classes), stats, **({} if model in MODELS else {'in_chans': data.shape[0]}))
     check_labels(clf, len(data.classes))
     test = data.read('test')
-    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), accuracy_on(*test), epochs, lr, cbs=[Augment(augment), *([Mix(len(data.classes))] if mix else []), *([Average(ema)] if ema else [])])
+    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), accuracy_on(*test), epochs, lr, cbs=[Augment(augment)])
     weights = round_weights(clf.net)
     return weights, {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed,
                      'metrics': {'accuracy': accuracy(predict(clf, test[0]), test[1]), 'accuracy_valid': accuracy(predict(clf, data.read('valid')[0]), data.read('valid')[1])},
-                     'params': {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs, 'lr': lr, 'augment': augment, 'smoothing': smoothing, **({'mix': mix, 'drop_path': drop_path, 'ema': ema} if mix or drop_path or ema else {})}}
+                     'params': {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs, 'lr': lr, 'augment': augment, 'smoothing': smoothing}}
 
 def load_classifier(run:Run, # A finished run of `train_teacher` or `distill`
                    ) -> Classifier: # In eval mode, on `pick_device()`

@@ -12,7 +12,7 @@ from dfkd_nb.distill import *; from dfkd_nb.gan import *; from dfkd_nb.models im
 from dfkd_nb.data import *; from dfkd_nb.probes import *; from dfkd_nb.runs import *
 Run.epochs.__defaults__ = (0.,)                 # a checkpoint after each epoch
 root, data = Path(sys.argv[1]), get_data('digits')
-t = train_teacher(data, model='vit_digits_student', epochs=4, augment='rand', mix=True, drop_path=.1, ema=.9, root=root)
+t = train_teacher(data, model='vit_digits_student', epochs=4, root=root)
 p = class_probes(data, t, root=root)
 g = train_generator(data, t, p, epochs=4, widths=(16, 8), d_widths=(8, 8), probe_batch=8, root=root)
 distill(t, GanSource(g), data, n_images=640, epochs=4, patch=1., ce=.1, augment='affine', mixup=1., root=root)
