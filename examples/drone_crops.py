@@ -2,11 +2,11 @@
 
     python examples/drone_crops.py cut DRONES crops        # squares around the boxes: crops/train/CLASS/*.png and crops/test/CLASS/*.png
     python examples/drone_crops.py teach crops teacher     # a small vision transformer of Hugging Face, from scratch
-    python examples/drone_crops.py study crops teacher out # `dfkd bundle`, `dfkd distill` and nothing else, for each source and seed; prints the commands
+    python examples/drone_crops.py study crops teacher out # `dfkd bundle`, then `dfkd distill` for each source and seed, and students of the real images beside them; prints the commands
 
 DRONES holds train, val and test, each a folder of frames with a .json beside it; no video lies in two of them, so none does in two splits here.
 """
-import argparse, json, random, shutil, subprocess
+import argparse, json, subprocess
 from pathlib import Path
 
 SIZE, CONTEXT, LEAST, STUDENT = 64, 1.1, 12, 'vit_rgb_student'      # pixels of a crop; its side, in sides of the box; pixels of the frame it shows at least
@@ -32,7 +32,7 @@ def teach(data, out, epochs, seed):
     from torchvision import datasets
     from torchvision.transforms import v2
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-    random.seed(seed); torch.manual_seed(seed)
+    torch.manual_seed(seed)
     as_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([.5]*3, [.5]*3)]
     train = datasets.ImageFolder(data/'train', v2.Compose([v2.RandomResizedCrop(SIZE, (.6, 1), (.8, 1.25)), v2.RandomHorizontalFlip(), v2.ColorJitter(.3, .3), *as_tensor]))
     test = datasets.ImageFolder(data/'test', v2.Compose(as_tensor))
@@ -61,9 +61,7 @@ def study(data, teacher, out, seeds):
             print('dfkd', *args, '--out', out, flush=True)
             subprocess.run(['dfkd', *map(str, args), '--out', str(out)], check=True)
     dfkd('bundle', '--teacher', f'hf:{teacher}', '--data', data, '--size', SIZE, '--licence', 'CC0-1.0', out=out/'drones.bundle')
-    shutil.copy(out/'drones.bundle'/'card.yaml', out/'bundle.yaml')
     real, bundle = get_data(data, size=SIZE), Bundle(out/'drones.bundle')
-    record(bundle.teacher, out)
     sheets = [real.read('test'), make_source(bundle).sample(200)]
     pick = [(x[i], real.classes[k]) for x, y in sheets for k in range(len(real.classes)) for i in (y == k).nonzero()[::len(y)//20, 0][:3]]
     plot_images(torch.stack([x for x, _ in pick]), [name for _, name in pick], cols=len(pick)//2, scale=.75, title='above: test images; below: generated').savefig(out/'pictures.png', dpi=100, bbox_inches='tight')
@@ -80,4 +78,5 @@ if __name__ == '__main__':
     p.add_argument('--epochs', type=int, default=30); p.add_argument('--seed', type=int, default=0); p.add_argument('--seeds', type=int, default=1)
     a = p.parse_args()
     if len(a.folders) != (n := 3 if a.what == 'study' else 2): p.error(f'{a.what} takes {n} folders')
+    if missing := [str(f) for f in a.folders[:-1] if not f.is_dir()]: p.error(f"there is no folder {', '.join(missing)}")
     {'cut': cut, 'teach': lambda *f: teach(*f, a.epochs, a.seed), 'study': lambda *f: study(*f, a.seeds)}[a.what](*a.folders)

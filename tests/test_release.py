@@ -29,7 +29,7 @@ def test_release(tmp_path, monkeypatch):
 def test_restored_weights_are_finished_runs(tmp_path):
     env = os.environ | {'DFKD_RUNS': str(tmp_path)}
     said = set()
-    for more in ([], ['--trust']):      # once more changes nothing, nor does trust where the code is today's
+    for more in ([], [], ['--trust']):      # once more changes nothing, nor does trust where the code is today's
         got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke', *more], capture_output=True, text=True, env=env)
         assert got.returncode == 0, got.stderr
         said.add(got.stdout)
