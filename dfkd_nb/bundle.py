@@ -60,15 +60,13 @@ def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAM
         folder = Path(model.removeprefix('hf:'))
         if not (folder/'config.json').exists(): raise FileNotFoundError(f'there is no {folder}/config.json: `hf:` takes a folder that `save_pretrained` wrote')
         weights = weights or next((f for f in (folder/'model.safetensors', folder/'pytorch_model.bin') if f.is_file()), folder/'model.safetensors')
-    if not weights: raise ValueError(f'name the file with the weights of {model}: --weights w.safetensors')
-    state = read_weights(weights)
-    if hub:
         arch, prep = {'config': json.loads((folder/'config.json').read_text())}, folder/'preprocessor_config.json'
         arch['config'] = {k: v for k,v in arch['config'].items() if k not in ('id2label', 'label2id', 'architectures', 'transformers_version', 'dtype', 'torch_dtype')}
         known = json.loads(prep.read_text()) if prep.exists() else {}
         mean, std, model = mean or known.get('image_mean'), std or known.get('image_std'), f"hf:{arch['config']['model_type']}"
     elif model not in MODELS and not model.startswith('torchvision:'): arch = {'in_chans': chans}
-    net = create_net(model, classes, **arch)
+    if not weights: raise ValueError(f'name the file with the weights of {model}: --weights w.safetensors')
+    state, net = read_weights(weights), create_net(model, classes, **arch)
     cfg = getattr(net, 'pretrained_cfg', None) or {}
     if model.startswith('torchvision:'): cfg = {'mean': (.485, .456, .406), 'std': (.229, .224, .225)}
     mean, std = mean or cfg.get('mean'), std or cfg.get('std')

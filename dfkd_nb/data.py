@@ -165,12 +165,12 @@ def plot_images(x, # (n,C,H,W), uint8 or floats in 0…1
     import matplotlib.pyplot as plt
     x = torch.as_tensor(x).cpu()
     x = (x.float()/255 if x.dtype == torch.uint8 else x.float()).clamp(0, 1)
-    rows = -(-len(x)//cols)
+    rows, size = -(-len(x)//cols), 8 if max((len(str(l)) for l in (() if labels is None else labels)), default=0) < 12 else 6
     fig, axs = plt.subplots(rows, cols, figsize=(cols*scale, rows*scale*(1.25 if labels is not None else 1)+.3*bool(title)), squeeze=False)
     for ax in axs.flat: ax.axis('off')
     for i,ax in zip(range(len(x)), axs.flat):
         ax.imshow(x[i,0] if x.shape[1] == 1 else x[i].permute(1, 2, 0), cmap='gray', vmin=0, vmax=1)
-        if labels is not None: ax.set_title(str(labels[i]), fontsize=8 if max(map(len, map(str, labels))) < 12 else 6, pad=2)
+        if labels is not None: ax.set_title(str(labels[i]), fontsize=size, pad=2)
     if title: fig.suptitle(title, fontsize=10)
     return fig
 
