@@ -226,7 +226,10 @@ def tally(verdicts, kinds):
 def page(scale, folder, paper):
     results, counts = read(folder)
     ours, said = numbers(paper, results, counts), list(claims(paper, results))
-    n, c = tally([r['verdict'] for rows in ours.values() for r in rows], NUMBERS), tally([r['verdict'] for r in said], CLAIMS)
+    rows = [r for part in ours.values() for r in part]
+    n, c = tally([r['verdict'] for r in rows], NUMBERS), tally([r['verdict'] for r in said], CLAIMS)
+    counted = [True]*len(paper['models']) + ['count' in n for part in paper['numbers'].values() for n in part]
+    sizes = sum(c and r['verdict'].startswith('reached') for c, r in zip(counted, rows, strict=True))
     chains = {(r['dataset'], r['seed']) for r in results if r['stage'].endswith('teacher')}
     seeds = Counter(d for d, _ in sorted(chains))
     names, stand_in = paper['names'], paper['stand_in']
@@ -234,9 +237,10 @@ def page(scale, folder, paper):
     tables = [f'[{t}]({t}.md)' for t in ('table1', 'table3', 'unsaid') if (Path(folder)/f'{t}.md').exists()]
     central = next(r for r, spec in zip(said, paper['claims']) if spec.get('central'))
     return '\n\n'.join([f'# Summary, {scale}', '<!-- Made by tools/summary.py from the results and paper_figures/paper.yaml. -->',
-        f"**In short.** Of the paper's {sum(n.values())} numbers, {n['reached'] + n['beaten']} reached or beaten, {n['not reached']} not reached, {n['not comparable']} not comparable, "
+        f"**In short.** Of the paper's {sum(n.values())} numbers, {n['reached'] + n['beaten']} reached or beaten ({sizes} of them sizes of models), {n['not reached']} not reached, {n['not comparable']} not comparable, "
         f"{n[NUMBERS[4]]} not run at this scale. Of its {len(said)} claims in words, {c['reached']} reached, {c['refuted']} refuted, {c['undecided']} undecided, {c['untestable']} untestable here. "
-        f"The central claim, that students learn more from images made with the probe: **{central['verdict']}** ({central['measured'].replace('<br>', '; ')}).",
+        f"The central claim, that students learn more from images made with the probe: **{central['verdict']}** ({central['measured'].replace('<br>', '; ')})."
+        + (' This is the quick run, of up to three seeds; where the [study of record](../digits/summary.md), with more, says otherwise, trust that one.' if scale == 'smoke' else ''),
         f"Data: {'; '.join(data) or 'none yet'}. Settings are compared in {', '.join(tables) or 'no table yet'}.",
         '## Numbers', *(part for heading, rows in ours.items() for part in (f'### {heading}', table(rows))),
         '## Claims in words', table(said),
