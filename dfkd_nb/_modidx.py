@@ -86,6 +86,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.deploy.parity': ('deploy.html#parity', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy.peak_memory': ('deploy.html#peak_memory', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy.plot_tradeoff': ('deploy.html#plot_tradeoff', 'dfkd_nb/deploy.py'),
+                                'dfkd_nb.deploy.predict_fp32': ('deploy.html#predict_fp32', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy.quantize': ('deploy.html#quantize', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy.read_card': ('deploy.html#read_card', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy.run_onnx': ('deploy.html#run_onnx', 'dfkd_nb/deploy.py'),
