@@ -185,10 +185,10 @@ def to_bytes(x:torch.Tensor) -> torch.Tensor: # uint8
 
 # %% ../nbs/01_data.ipynb #108272c9
 def random_affine(x:torch.Tensor, # (n,C,H,W) floats
-                  degrees:float=12., # Rotation up to ±
+                  degrees:float=12., # Rotation up to ±, in degrees
                   shift:float=.10, # Translation up to ± this share of the width
                   scale:float=.12, # Size between 1−scale and 1+scale
-                  shear:float=.12, # Shear up to ±
+                  shear:float=.12, # Horizontal shear up to ± this share of the height
                  ) -> torch.Tensor:
     "Each image through its own random affine map, edges repeated"
     n, u = len(x), lambda a: (torch.rand(len(x), device=x.device)*2-1)*a

@@ -61,7 +61,7 @@ class Distill(Callback):
     def after_cancel_fit(self): self.after_fit()
     @torch.no_grad()
     def ask(self, x):
-        "Teacher's logits and probes of images"
+        "Teacher's logits (n,K) and attention probes (n,N) of images (n,C,H,W)"
         with self.pt, autocast(*self.precision): return self.teacher(x).float(), self.row(self.pt)
     def before_batch(self):
         x, y = self.xb[0], self.yb[0]
@@ -105,7 +105,7 @@ def distill(run,
             mixup:float=0., # α of mixup
             labels:str='asked', # Labels of the cross-entropy: 'asked' of the source, or what the 'teacher' sees
             variant:str='default', # Name in the results
-            recipe:str='ours', # Name in the results
+            recipe:str='ours', # What the results call these settings: 'ours', 'paper', …
             seed:int=0,
            ):
     "Train a student on images of a source (Algorithm 1, Eq. 8–10)"

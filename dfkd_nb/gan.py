@@ -41,7 +41,7 @@ class Generator(nn.Module):
         return self.net(torch.cat([z, self.emb(y)], 1)[:,:,None,None])/2+.5
 
 class Discriminator(nn.Module):
-    "The paper's conditional discriminator: (image in 0…1, label) to one logit"
+    "The paper's conditional discriminator: (images (n,C,H,W) in 0…1, labels (n,)) to logits (n,)"
     def __init__(self,
                  chans:int=3,
                  classes:int=10,
@@ -90,7 +90,7 @@ class _Up(nn.Module):
         return up(self.skip(x))+self.c2(F.relu(self.n2(self.c1(up(F.relu(self.n1(x, y)))), y)))
 
 class StrongGenerator(nn.Module):
-    "A conditional residual generator: (z, label) to images in 0…1"
+    "A conditional residual generator: (z (n,`z`), labels (n,)) to images (n,C,H,W) in 0…1"
     def __init__(self,
                  chans:int=3,
                  classes:int=10,
@@ -116,7 +116,7 @@ class _Down(nn.Module):
     def forward(self, x): return F.avg_pool2d(self.c2(F.relu(self.c1(x if self.first else F.relu(x)))), 2)+self.skip(F.avg_pool2d(x, 2))
 
 class StrongDiscriminator(nn.Module):
-    "A residual projection discriminator: (image in 0…1, label) to one number"
+    "A residual projection discriminator: (images (n,C,H,W) in 0…1, labels (n,)) to logits (n,)"
     def __init__(self,
                  chans:int=3,
                  classes:int=10,
@@ -231,7 +231,7 @@ def train_generator(run,
                     guide_from:float=0., # Share of the epochs after which the probe is switched on
                     centred:bool=False, # Compare probes as deviations from the mean class probe
                     variant:str='default', # Name in the results
-                    recipe:str='ours', # Name in the results
+                    recipe:str='ours', # What the results call these settings: 'ours', 'paper', …
                     seed:int=0,
                    ):
     "Train the conditional GAN, guided by the teacher's attention when λ > 0"
