@@ -13,7 +13,6 @@ OUT   = Path(workflow.basedir).resolve()/BUILD
 DRAWN = graph.drawn(CFG)
 RUN   = f'{sys.executable} tools/execute.py'
 os.environ['DFKD_PARENT'] = str(os.getpid())     # jobs end with this process, even when it is killed
-os.environ.setdefault('DFKD_SHIPPED', '0')        # all is made here: the finished stages that travel with the repository do not count, unless asked for
 
 # Hashes are computed here, once: a params function that took `input` would be left out of the rerun triggers, silently.
 CODE = {nb: graph.code_hash(f'nbs/{nb}.ipynb', stages=True) for nb in graph.STAGES}
@@ -39,7 +38,8 @@ rule stages:
         p=lambda w: graph.one_line(graph.parameters(CFG, w.nb, w.dataset, int(w.seed), OUT)),
     threads: CFG.get('threads', 1)
     priority: lambda w: graph.remaining(CFG, w.nb, w.dataset)     # the longest chain starts first, or it is alone at the end
-    shell: RUN + ' --stages {input.nb} {log} -y {params.p:q} && cp {log} {output}'
+    # what a scale computes is made here: finished stages that travel with the repository do not count, unless asked for (to a page's examples, in `draw`, they do)
+    shell: 'DFKD_SHIPPED=${{DFKD_SHIPPED:-0}} ' + RUN + ' --stages {input.nb} {log} -y {params.p:q} && cp {log} {output}'
 
 rule draw:
     input:
