@@ -470,7 +470,8 @@ def save_table(df:pd.DataFrame, # As it shall be printed
                name:str, # File name without its ending; empty: nothing is saved
                out:str|Path='', # Folder; empty: nothing is saved
               ) -> pd.DataFrame:
-    "Save a table as CSV and Markdown, and return it for display"
+    "Save a table as CSV and Markdown, and return it for display; the ends of an interval over one seed, which are infinite, become dashes"
+    if (endless := df.isin([np.inf, -np.inf])).any(axis=None): df = df.astype(object).mask(endless, '–')
     if out and name:
         write_atomic(Path(out)/f'{name}.csv', df.to_csv(index=False))
         write_atomic(Path(out)/f'{name}.md', df.to_markdown(index=False)+'\n')
