@@ -198,7 +198,9 @@ def test_report(tmp_path, capsys):
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
-    (b/'results/a.json').write_bytes(result(.96)); (b/'table1.csv').write_text('2')
+    weights.unlink()                        # restored, and not trained anew: its result is the same
+    assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out and (d/'weights/a.safetensors').read_bytes() == b'w'
+    weights.write_bytes(b'w'); (b/'results/a.json').write_bytes(result(.96)); (b/'table1.csv').write_text('2')
     assert report.main(['smoke'], tmp_path) == 0 and '1 within tolerance' in (out := capsys.readouterr().out) and 'weights of record: 1 identical' in out
     weights.write_bytes(b'W')               # another machine's
     assert report.main(['smoke'], tmp_path) == 0 and '1 of other bits' in capsys.readouterr().out and (d/'weights/a.safetensors').read_bytes() == b'W'

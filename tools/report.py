@@ -86,6 +86,10 @@ def compare(old, new):
             out[name] = 'within' if share <= 1 else 'outside', (share, note)
     return out
 
+def carried(old, new):
+    "Weights of record that a run did not write, and whose result is the committed one to the byte: a restored teacher is not trained anew."
+    return {k: v for k, v in old.items() if kind(k) == 'weights' and k not in new and old.get(r := f'results/{Path(k).stem}.json', 0) == new.get(r, 1)}
+
 def publish(new, dest):
     "Copies what was made; removes what is no longer made, of these kinds only."
     dest.mkdir(parents=True, exist_ok=True)
@@ -125,7 +129,9 @@ def main(args=None, root=ROOT):
     build, dest = root/'build'/scale, root/'paper_figures'/scale
     new = made(build)
     if not new: print(f'nothing in {build.relative_to(root)}: run `make paper SCALE={scale}`', file=sys.stderr); return 1
-    lines, ok = summary(scale, committed(scale, root), new)
+    old = committed(scale, root)
+    new |= carried(old, new)
+    lines, ok = summary(scale, old, new)
     publish(new, dest)
     (build/'report.md').write_text('\n'.join([f'# Reproduction report, {scale}', '', *(f'- {l.strip()}' for l in lines), '']), encoding='utf-8')
     print('\n'.join(lines), f'report: build/{scale}/report.md', sep='\n')
