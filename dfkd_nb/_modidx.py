@@ -442,6 +442,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs.pick': ('runs.html#pick', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.pick_device': ('runs.html#pick_device', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.pick_dtype': ('runs.html#pick_dtype', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs.plain_log': ('runs.html#plain_log', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.plot_flow': ('runs.html#plot_flow', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.project_root': ('runs.html#project_root', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.provenance': ('runs.html#provenance', 'dfkd_nb/runs.py'),

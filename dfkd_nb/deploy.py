@@ -240,14 +240,12 @@ def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `a
                   title:str=''):
     "Latency against size, with accuracy beside each point"
     import matplotlib.pyplot as plt, seaborn as sns
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
     fig, ax = plt.subplots(figsize=(7, 3.8), layout='constrained')
     kind = ['teacher' if n.startswith('teacher') else 'student' for n in rows.index]
     sns.scatterplot(x=rows.mb, y=rows.p50_ms_1, hue=kind, style=kind, s=70, ax=ax)
     for i,(n, r) in enumerate(rows.iterrows()): ax.annotate(f"{n.split(', ')[1]}, {r.accuracy:.1%}", (r.mb, r.p50_ms_1), xytext=(7, -3 if i%2 else 4), textcoords='offset points', fontsize=7.5)
     ax.set(xscale='log', yscale='log', xlabel='size (MB)', ylabel='latency, one image (ms, median)', title=title)
-    for axis in (ax.xaxis, ax.yaxis):       # plain numbers; a range of less than a decade has no power of ten to name
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5))); axis.set_major_formatter(FormatStrFormatter('%g')); axis.set_minor_formatter(NullFormatter())
+    plain_log(ax.xaxis, ax.yaxis)
     ax.margins(x=.35, y=.2)
     return fig
 

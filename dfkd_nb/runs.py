@@ -6,8 +6,8 @@
 __all__ = ['ARGUMENTS', 'FIELDS', 'project_root', 'runs_root', 'shipped_root', 'world', 'write_atomic', 'save_tree', 'load_tree',
            'seed_all', 'pick_device', 'pick_dtype', 'autocast', 'LedgerError', 'Ledger', 'note_read', 'code_hash',
            'weights_hash', 'identity', 'Run', 'round_weights', 'load_weights', 'provenance', 'stage', 'record',
-           'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting', 'save_table', 'save_figure',
-           'pick', 'hover', 'plot_flow']
+           'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting', 'save_table', 'plain_log',
+           'save_figure', 'pick', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, functools, hashlib, inspect, json, os, platform, random, subprocess, time, warnings
@@ -476,6 +476,13 @@ def save_table(df:pd.DataFrame, # As it shall be printed
         write_atomic(Path(out)/f'{name}.csv', df.to_csv(index=False))
         write_atomic(Path(out)/f'{name}.md', df.to_markdown(index=False)+'\n')
     return df
+
+def plain_log(*axes # matplotlib axes, `ax.xaxis` or `ax.yaxis`
+             ):
+    "Plain numbers on logarithmic axes: a range of less than a decade has no power of ten to name"
+    from matplotlib.ticker import LogLocator, NullFormatter
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5))); axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
 
 def save_figure(fig, # matplotlib figure
                 name:str, # File name without its ending; empty: nothing is saved
