@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'SCENE_RECIPES', 'DETR_KD_RECIPES', 'CrossAttention', 'rois', 'box_probes',
-           'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'erase', 'SceneGenerator',
-           'train_scene_generator', 'draw_scenes', 'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames',
-           'index_loss', 'confident', 'DistillDetr', 'distill_detr', 'frame_sources']
+           'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'erase', 'box_size',
+           'SceneGenerator', 'train_scene_generator', 'draw_scenes', 'RealFrames', 'GanScenes', 'RenderedScenes',
+           'NoiseFrames', 'index_loss', 'confident', 'DistillDetr', 'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import numpy as np, torch, torch.nn.functional as F
@@ -165,54 +165,89 @@ def erase(x:torch.Tensor, # (n,3,H,W) floats
     return x*(1-hole)+fill*hole
 
 # %% ../nbs/09_detr_distill.ipynb #408bbff2
+def box_size(boxes:torch.Tensor, # (…,4) cx, cy, w, h in 0…1
+            ) -> torch.Tensor: # (…,2): (ln w, ln h)/2+1, about −1…1
+    "How large the boxes are, as generator and discriminator are told it"
+    return boxes[..., 2:].clamp_min(1e-3).log()/2+1
+
 class SceneGenerator(nn.Module):
-    "Objects and backgrounds by two of the paper's generators, composed"
+    "Objects by a generator of [04_gan](04_gan.ipynb), composed on backgrounds that are normally distributed along their principal components, class by class"
     def __init__(self,
                  classes:int, # K
                  shape:tuple, # (3, H, W) of the composed image
                  widths:tuple=(128, 64, 32),
-                 z:int=32, # Width of the noise
+                 z:int=32, # Width of an object's noise
+                 arch:str='cgan', # One of `GANS`
+                 axes:int=32, # Principal components of the backgrounds
                 ):
         super().__init__()
-        self.objects,self.grounds,self.shape,self.z = Generator(4, classes, widths, z),Generator(3, 1, [w//2 for w in widths], z),tuple(shape),z
-        self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of 32×32 cannot have
+        self.objects,self.shape,self.z,self.checkered = GANS[arch][0](4, classes, widths, z+2),tuple(shape),z,arch == 'cgan' # transposed convolutions leave a checkerboard
         s = self.objects.size
+        self.register_buffer('origin', torch.zeros(3, s, s))        # mean background
+        self.register_buffer('axes', torch.zeros(axes, 3, s, s))    # principal components
+        self.register_buffer('mean', torch.zeros(classes+1, axes))  # of the coefficients, class by class; last: of all
+        self.register_buffer('root', torch.zeros(classes+1, axes, axes)) # of their covariance (Cholesky)
+        self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of s×s cannot have
         edge = torch.minimum(torch.arange(s), s-1-torch.arange(s)).clamp(max=3)/3.
         self.register_buffer('window', edge[:, None]*edge, persistent=False) # opacity fades out at the border of the canvas
-    def canvas(self, z, y):
-        o = self.objects(z, y)
+    def fit_grounds(self,
+                    x:torch.Tensor, # (n,3,s,s) backgrounds, floats in 0…1
+                    labels:torch.Tensor, # (n,M) what was on them, −1: nothing
+                   ):
+        "Principal components of the backgrounds, and the normal distribution of each class along them"
+        self.origin.copy_(x.mean(0))
+        d = (x-self.origin).flatten(1)
+        V = torch.pca_lowrank(d, k := min(len(self.axes), *d.shape), center=False)[2]
+        self.axes[:k] = V.T.unflatten(1, x.shape[1:])
+        for i,here in enumerate([*((labels == c).any(1) for c in range(len(self.mean)-1)), torch.ones(len(x), dtype=torch.bool, device=x.device)]):
+            c = (d @ V)[here if here.sum() > k else slice(None)]
+            self.mean[i, :k], self.root[i, :k, :k] = c.mean(0), torch.linalg.cholesky(c.T.cov()+1e-6*torch.eye(k, device=x.device))
+    def canvas(self, z, y, boxes):
+        o = self.objects(torch.cat((z, box_size(boxes)), 1), y)
+        if self.checkered: o = F.avg_pool2d(F.avg_pool2d(F.pad(o, (1, 1, 1, 1), 'replicate'), 2, 1), 2, 1)
         return torch.cat((o[:, :3], o[:, 3:]*self.window), 1)
-    def ground(self, z): return self.grounds(z, torch.zeros(len(z), dtype=torch.long, device=z.device))
+    def ground(self, z, labels):
+        c = labels.amax(1)      # −1: the last one, of all
+        return (self.origin+torch.einsum('nk,kcij->ncij', self.mean[c]+torch.einsum('nij,nj->ni', self.root[c], z), self.axes)).clamp(0, 1)
     def forward(self,
                 zo:torch.Tensor, # (m,z) noise of the objects
-                zg:torch.Tensor, # (n,z) noise of the backgrounds
+                zg:torch.Tensor, # (n,axes) noise of the backgrounds
                 labels:torch.Tensor, # (n,M) with m objects
                 boxes:torch.Tensor, # (n,M,4)
-               ): # -> (images (n,3,H,W) in 0…1, backgrounds, canvases (m,4,s,s), backgrounds before they were enlarged)
-        small = self.ground(zg)
-        g = F.interpolate(small, self.shape[1:], mode='bilinear', align_corners=False)
-        g = g+self.grain*torch.randn_like(g)
-        c = self.canvas(zo, labels[labels >= 0])
-        return compose(g, c, labels, boxes).clamp(0, 1), g, c, small
+               ) -> torch.Tensor: # (n,3,H,W) in 0…1
+        g = F.interpolate(self.ground(zg, labels), self.shape[1:], mode='bilinear', align_corners=False)
+        there = labels >= 0
+        return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels, boxes).clamp(0, 1)
 
 # %% ../nbs/09_detr_distill.ipynb #944bcf21
-def _bce(logits, true): return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(true)))
+def _scene_nets(args):
+    "What of the table of GANs a scene generator depends on"
+    if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
+    return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']][:4]]}
 
-@stage('detr_generator', 'detr_distill')
+def _parts(x, labels, boxes, size):
+    "Images without their objects (uint8) and the same brought to `size`², and the objects with their labels and boxes"
+    for i, l, b in zip(*(t.split(64) for t in (x, labels, boxes))):
+        sky = erase(to_unit(i), l, b)
+        yield to_bytes(sky), F.interpolate(sky, (size, size), mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
+
+@stage('detr_generator', 'detr_distill', also=_scene_nets)
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
                           teacher:Run, # A finished detector, which guides (λ > 0) and judges
+                          arch:str='cgan', # One of `GANS`, for the objects
                           lam:float=.5, # λ of Eq. 5
                           epochs:int=20,
-                          bs:int=32, # Batch size, in images
-                          lr:float=5e-4, # Adam's, all networks
+                          bs:int=32, # Batch size, in objects; as many images are composed
+                          lr:float=5e-4, # Adam's, both networks
                           betas:tuple=(.5, .999), # Table 1
-                          widths:tuple=(128, 64, 32), # Generators
-                          d_widths:tuple=(32, 64, 128), # Discriminators
-                          z:int=32, # Width of the noise
-                          dropout:float=.1, # Of the discriminators
+                          widths:tuple=(128, 64, 32), # Generator
+                          d_widths:tuple=(32, 64, 128), # Discriminator
+                          z:int=32, # Width of an object's noise
+                          axes:int=32, # Principal components of the backgrounds
+                          dropout:float=.1, # Of the discriminator
                           ema:float=.99, # Decay of the averaged generator, a step
-                          probe_batch:int=16, # Images of each batch that are probed
+                          probe_batch:int=16, # Images of each batch that are composed whole and probed
                           probe_every:int=2, # Probe every so many steps
                           variant:str='default', # Name in the results
                           seed:int=0,
@@ -225,57 +260,60 @@ def train_scene_generator(run,
     cap = class_box_probes(T, x[some], labels[some], boxes[some], K).to(device)
     stats = layout_stats(labels, boxes, K)
     seed_all('init scene gan', seed)
-    G, D, Dg = SceneGenerator(K, x.shape[1:], tuple(widths), z).to(device), Discriminator(3, K, tuple(d_widths), dropout).to(device), Discriminator(3, 1, [w//2 for w in d_widths], dropout).to(device)
-    for m in (G, D, Dg): m.to(memory_format=torch.channels_last)
+    _, judge, d_loss, g_loss, through = GANS[arch]
+    G, D = SceneGenerator(K, x.shape[1:], tuple(widths), z, arch, axes).to(device), judge(5, K, tuple(d_widths), dropout).to(device)
+    for m in (G.objects, D): m.to(memory_format=torch.channels_last)
     s = D.size
-    small = lambda t: F.interpolate(t, (s, s), mode='area')
-    some = erase(to_unit(x[:64]), labels[:64], boxes[:64])
-    G.grain.fill_((some-F.interpolate(small(some), some.shape[-2:], mode='bilinear', align_corners=False)).std().item())
+    skies, small, real, ry, rb = map(torch.cat, zip(*_parts(x, labels, boxes, s)))
+    G.fit_grounds(small.to(device), labels.to(device))
+    rough = to_unit(skies[some[::32]])-F.interpolate(small[some[::32]], skies.shape[-2:], mode='bilinear', align_corners=False)
+    G.grain.fill_(1.4826*rough.abs().median().item())                       # the deviation of a normal distribution, whatever edges of woods and houses there are
+    on = [torch.where((labels == k).any(1))[0] for k in range(K)]
     E = AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    adam = lambda *ms: torch.optim.Adam([p for m in ms for p in m.parameters()], lr, tuple(betas), fused=True)
-    kept = {'G': G, 'D': D, 'Dg': Dg, 'E': E, 'og': adam(G), 'od': adam(D, Dg)}
+    adam = lambda m: torch.optim.Adam(m.parameters(), lr, tuple(betas), fused=True)
+    kept = {'G': G, 'D': D, 'E': E, 'og': adam(G), 'od': adam(D)}
     state = lambda: {k: o.state_dict() for k,o in kept.items()}
     def load(st):
         for k,o in kept.items(): o.load_state_dict(st[k])
     dtype = pick_dtype(T.width, device)
     dtype = torch.float32 if dtype == torch.float16 else dtype
-    none = lambda t: torch.zeros(len(t), dtype=torch.long, device=device)
-    batches = Batches(x, labels, boxes, bs=bs)
+    def seen(c, y, b):
+        "What the discriminator says about objects of these labels and boxes"
+        c = torch.where((torch.rand(len(c), device=device) < .5)[:, None, None, None], c.flip(-1), c)
+        return D(torch.cat((through(c) if through else c, box_size(b)[..., None, None].expand(-1, -1, s, s)), 1), y)
+    batches = Batches(real, ry, rb, bs=bs)
     with CrossAttention(T) as attention:
         for epoch in run.epochs(epochs, state, load):
             G.train(); sums, n = {}, {}
-            for step, (bx, bl, bb) in enumerate(batches):
-                flip = torch.rand(len(bx), device=device) < .5      # the only augmentation
-                bx, bb = torch.where(flip[:, None, None, None], bx.flip(-1), bx), torch.where(flip[:, None, None], torch.cat((1-bb[..., :1], bb[..., 1:]), -1), bb)
-                real, ry, _ = crops(bx, bl, bb, s)
-                sky = erase(bx, bl, bb)
-                ground, fg = small(sky), G.ground(torch.randn(len(bx), z, device=device))
-                L, B = (t.to(device) for t in sample_layouts(stats, len(bx)))
-                fy = L[L >= 0]
-                fake = compose(sky.roll(1, 0), G.canvas(torch.randn(len(fy), z, device=device), fy), L, B)   # on real backgrounds: what tells it from real is the object
-                fc, *_ = crops(fake, L, B, s)
-                loss_d = _bce(D(real, ry), 1)+_bce(D(fc.detach(), fy), 0)+_bce(Dg(ground, none(ground)), 1)+_bce(Dg(fg.detach(), none(fg)), 0)
+            for step, (bx, by, bb) in enumerate(batches):
+                L, B = by[:, None], bb[:, None]         # the boxes of the real ones: what tells objects apart must be how they look
+                sky = to_unit(skies[torch.stack([on[k][torch.randint(len(on[k]), ())] for k in by])].to(device))
+                around = crops(sky, L, B, s)[0]         # real surroundings, of the same class
+                c = G.canvas(torch.randn(len(by), z, device=device), by, bb)
+                fake = around*(1-c[:, 3:])+c[:, :3]*c[:, 3:]
+                loss_d = d_loss(seen(bx, by, bb), seen(fake.detach(), by, bb))
                 kept['od'].zero_grad(); loss_d.backward(); kept['od'].step()
-                parts = {'loss_d': loss_d.detach()/4}
-                for d in (D, Dg): d.requires_grad_(False)
-                loss = adv = _bce(D(fc, fy), 1)+_bce(Dg(fg, none(fg)), 1)
+                parts = {'loss_d': loss_d.detach()}
+                D.requires_grad_(False)
+                loss = adv = g_loss(seen(fake, by, bb))
                 if lam and step % probe_every == 0:
-                    with autocast(dtype, device): p, y = box_probes(attention, fake[:probe_batch], L[:probe_batch], B[:probe_batch])
+                    l, b = L[:probe_batch], B[:probe_batch]
+                    with autocast(dtype, device): p, y = box_probes(attention, compose(sky[:probe_batch], c[:probe_batch], l, b), l, b)
                     att = attention_loss(p, cap, y)
                     loss, parts['loss_attention'] = adv+lam*probe_every*att, att.detach()
                 kept['og'].zero_grad(); loss.backward(); kept['og'].step()
-                for d in (D, Dg): d.requires_grad_(True)
+                D.requires_grad_(True)
                 E.update_parameters(G)
-                for k,v in {**parts, 'loss_adv': adv.detach()/2}.items(): sums[k], n[k] = sums.get(k, 0.)+v, n.get(k, 0)+1
+                for k,v in {**parts, 'loss_adv': adv.detach()}.items(): sums[k], n[k] = sums.get(k, 0.)+v, n.get(k, 0)+1
             run.log.append({'epoch': epoch+1, **{k: round(float(v)/n[k], 6) for k,v in sums.items()}})
             if (epoch+1) % max(1, epochs//5) == 0 or epoch+1 == epochs: run.log[-1]['asked_recall'] = _asked(T, draw_scenes(E.module, stats, 200, seed))
     weights = {'generator': round_weights(E.module), 'stats': stats}
     made = draw_scenes(E.module, stats, 400, seed)
     with torch.no_grad(), CrossAttention(T) as attention: p, y = box_probes(attention, to_unit(made[0][:200].to(device)), made[1][:200].to(device), made[2][:200].to(device))
-    return weights, {'dataset': data.name, 'model': 'scene_cgan', 'recipe': 'ours', 'variant': variant, 'seed': seed,
+    return weights, {'dataset': data.name, 'model': f'scene_{arch}', 'recipe': 'ours', 'variant': variant, 'seed': seed,
                      'metrics': {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item(), 'loss_d': run.log[-1]['loss_d']},
                      'params': {'lambda': lam, 'epochs': epochs, 'steps': epochs*len(batches), 'bs': bs, 'lr': lr, 'betas': list(betas), 'dropout': dropout, 'ema': ema, 'probe_batch': probe_batch, 'probe_every': probe_every,
-                                'parameters': n_params(G), 'arch': {'classes': K, 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z}}}
+                                'parameters': n_params(G), 'arch': {'classes': K, 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z, 'arch': arch, 'axes': axes}}}
 
 def _asked(model, made):
     "Share of the objects asked for that a detector finds in generated images"
@@ -294,10 +332,10 @@ def draw_scenes(G:SceneGenerator,
     G.eval()
     labels, boxes = sample_layouts(stats, n, gen)
     for l, b in zip(labels.split(bs), boxes.split(bs)):
-        zo, zg = torch.randn(int((l >= 0).sum()), G.z, generator=gen), torch.randn(len(l), G.z, generator=gen)
+        zo, zg = torch.randn(int((l >= 0).sum()), G.z, generator=gen), torch.randn(len(l), len(G.axes), generator=gen)
         with torch.random.fork_rng():
             torch.manual_seed(seed)     # of the grain
-            parts.append(to_bytes(G(zo.to(device), zg.to(device), l.to(device), b.to(device))[0]).cpu())
+            parts.append(to_bytes(G(zo.to(device), zg.to(device), l.to(device), b.to(device))).cpu())
     G.train(was)
     return torch.cat(parts), labels, boxes
 
@@ -441,12 +479,12 @@ def distill_detr(run,
 
 # %% ../nbs/09_detr_distill.ipynb #1e98e293
 SCENE_RECIPES = { # data set: how its generators are trained
-    'scenes': dict(epochs=12, bs=16, widths=(96, 48, 24), d_widths=(24, 48, 96)),
-    'drones': dict(epochs=12, bs=16, widths=(96, 48, 24), d_widths=(24, 48, 96)),
+    'scenes': dict(epochs=12, widths=(96, 48, 24), d_widths=(24, 48, 96), probe_every=4),
+    'drones': dict(epochs=40, widths=(96, 48, 24), d_widths=(24, 48, 96), probe_every=8),
 }
 DETR_KD_RECIPES = { # data set: how students are taught
     'scenes': dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
-    'drones': dict(student='detr_micro', n_images=2800, epochs=6, bs=16, lr=2e-3),
+    'drones': dict(student='detr_micro', n_images=2800, epochs=6, bs=8, lr=2e-3),
 }
 
 def frame_sources(data:DetectionData, # For the rung `real`
