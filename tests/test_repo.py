@@ -233,6 +233,19 @@ def test_verify(of_record, capsys):
     weights.write_bytes(weights.read_bytes()[:1000])
     assert verify.main(['x'], root) == 1 and 'cannot be loaded' in capsys.readouterr().out
 
+def test_verify_scenes(tmp_path, capsys):
+    "A generator of scenes, by the teacher beside it."
+    home = tmp_path/'paper_figures/x'
+    for kind in ('teacher', 'generator'):
+        [f] = (ROOT/f'tests_data/stages/detr_{kind}').iterdir()
+        result = json.loads((f/'result.json').read_text())
+        name = f"detr_{kind}-scenes-default-{result['model']}-seed0"
+        for folder, file, end in (('results', 'result.json', 'json'), ('weights', 'weights.safetensors', 'safetensors')):
+            (home/folder).mkdir(parents=True, exist_ok=True); shutil.copy(f/file, home/folder/f'{name}.{end}')
+    assert verify.main(['x'], tmp_path) == 0 and '2 of 2' in (said := capsys.readouterr().out) and 'of the objects asked for' in said
+    changed = next((home/'results').glob('detr_generator*')); changed.write_text(json.dumps({**result, 'metrics': {**result['metrics'], 'asked_recall': .1}}))
+    assert verify.main(['x'], tmp_path) == 1 and 'NOT: detr_generator' in capsys.readouterr().out
+
 def test_verify_cannot(of_record, capsys):
     root, weights, kept = of_record
     kept.write_text(kept.read_text().replace('"dataset": "digits"', '"dataset": "nosuch"', 1))

@@ -5,17 +5,20 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.data import get_data
-from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
+from dfkd_nb.detr import detect, evaluate_detector, get_detection, load_detector, precision_recall
+from dfkd_nb.detr_distill import GanScenes
 from dfkd_nb.models import accuracy, load_classifier, predict
 from dfkd_nb.runs import load_tree
 
 POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
 MAP50  = .5     # points of mAP@50, likewise
+FOUND  = 2      # points of objects found in generated scenes, likewise
 
 def evaluate(path, result, data):
     "(what was found, whether it agrees with the result)"
-    x, y, *boxes = data.read('test')
     run = SimpleNamespace(result=result, weights=load_tree(path))
+    if result['stage'] == 'detr_generator': return scenes(path, run)
+    x, y, *boxes = data.read('test')
     if boxes:
         got, said = evaluate_detector(load_detector(run), data)['map50'], result['metrics']['map50']
         return f'mAP@50 {got:.2%} on {len(x):,} test frames of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points', 100*abs(got - said) <= MAP50
@@ -23,6 +26,14 @@ def evaluate(path, result, data):
     off = round((got - said)*len(y))
     return (f'{got:.2%} of {len(y):,} test images of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points, {off:+} images',
             abs(off) <= max(1, POINTS/100*len(y)))
+
+def scenes(path, run):
+    "Likewise for a generator of scenes, by the teacher of record"
+    [t] = path.parent.glob(f"detr_teacher-{run.result['dataset']}-default-*-seed{run.result['seed']}.safetensors")
+    T = load_detector(SimpleNamespace(result=json.loads((path.parents[1]/'results'/f'{t.stem}.json').read_text(encoding='utf-8')), weights=load_tree(t)))
+    x, labels, boxes = GanScenes(run).sample(400, run.result['seed'])
+    got, said = precision_recall(detect(T, x), labels, boxes)['recall'], run.result['metrics']['asked_recall']
+    return f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result', 100*abs(got - said) <= FOUND
 
 def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__)
