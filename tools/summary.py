@@ -230,8 +230,8 @@ def page(scale, folder, paper):
     n, c = tally([r['verdict'] for r in rows], NUMBERS), tally([r['verdict'] for r in said], CLAIMS)
     counted = [True]*len(paper['models']) + ['count' in n for part in paper['numbers'].values() for n in part]
     sizes = sum(c and r['verdict'].startswith('reached') for c, r in zip(counted, rows, strict=True))
-    chains = {(r['dataset'], r['seed']) for r in results if r['stage'].endswith('teacher')}
-    seeds = Counter(d for d, _ in sorted(chains))
+    seen = {(r['dataset'], r['seed']) for r in results if r['stage'].endswith(('teacher', 'student'))}     # one teacher may serve several seeds
+    seeds = Counter(d for d, _ in sorted(seen))
     names, stand_in = paper['names'], paper['stand_in']
     data = [f"{names.get(d, d)}{f' (for {names[stand_in[d]]})' if d in stand_in else ''}, {k} seed{'s'*(k > 1)}" for d, k in seeds.items()]
     tables = [f'[{t}]({t}.md)' for t in ('table1', 'table3', 'unsaid') if (Path(folder)/f'{t}.md').exists()]
