@@ -215,7 +215,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'dfkd_nb.detr_distill._asked': ('detr_distill.html#_asked', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill._layers': ('detr_distill.html#_layers', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill._parts': ('detr_distill.html#_parts', 'dfkd_nb/detr_distill.py'),
-                                      'dfkd_nb.detr_distill._scene_nets': ('detr_distill.html#_scene_nets', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.box_probes': ('detr_distill.html#box_probes', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.box_size': ('detr_distill.html#box_size', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.class_box_probes': ( 'detr_distill.html#class_box_probes',

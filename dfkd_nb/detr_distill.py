@@ -18,6 +18,7 @@ from .runs import *
 from .data import *
 from .models import *
 from .gan import *
+from .gan import _nets_code
 from .detr import *
 
 # %% ../nbs/09_detr_distill.ipynb #33335156
@@ -220,18 +221,13 @@ class SceneGenerator(nn.Module):
         return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels, boxes).clamp(0, 1)
 
 # %% ../nbs/09_detr_distill.ipynb #944bcf21
-def _scene_nets(args):
-    "What of the table of GANs a scene generator depends on"
-    if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
-    return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']][:4]]}
-
 def _parts(x, labels, boxes, size):
     "Images without their objects (uint8) and the same brought to `size`², and the objects with their labels and boxes"
     for i, l, b in zip(*(t.split(64) for t in (x, labels, boxes))):
         sky = erase(to_unit(i), l, b)
         yield to_bytes(sky), F.interpolate(sky, (size, size), mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
-@stage('detr_generator', 'detr_distill', also=_scene_nets)
+@stage('detr_generator', 'detr_distill', also=_nets_code)
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
                           teacher:Run, # A finished detector, which guides (λ > 0) and judges

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.data import get_data
-from dfkd_nb.detr import detect, evaluate_detector, get_detection, load_detector, precision_recall
-from dfkd_nb.detr_distill import GanScenes
+from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
+from dfkd_nb.detr_distill import GanScenes, _asked
 from dfkd_nb.models import accuracy, load_classifier, predict
 from dfkd_nb.runs import load_tree
 
@@ -29,10 +29,10 @@ def evaluate(path, result, data):
 
 def scenes(path, run):
     "Likewise for a generator of scenes, by the teacher of record"
-    [t] = path.parent.glob(f"detr_teacher-{run.result['dataset']}-default-*-seed{run.result['seed']}.safetensors")
+    name = f"detr_teacher-{run.result['dataset']}-default-*-seed{run.result['seed']}.safetensors"
+    if (t := next(path.parent.glob(name), None)) is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
     T = load_detector(SimpleNamespace(result=json.loads((path.parents[1]/'results'/f'{t.stem}.json').read_text(encoding='utf-8')), weights=load_tree(t)))
-    x, labels, boxes = GanScenes(run).sample(400, run.result['seed'])
-    got, said = precision_recall(detect(T, x), labels, boxes)['recall'], run.result['metrics']['asked_recall']
+    got, said = _asked(T, GanScenes(run).sample(400, run.result['seed'])), run.result['metrics']['asked_recall']
     return f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result', 100*abs(got - said) <= FOUND
 
 def main(args=None, root=ROOT):
