@@ -6,7 +6,7 @@
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'SCENE_RECIPES', 'DETR_KD_RECIPES', 'CrossAttention', 'rois', 'box_probes',
            'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'erase', 'box_size',
            'SceneGenerator', 'train_scene_generator', 'draw_scenes', 'RealFrames', 'GanScenes', 'RenderedScenes',
-           'NoiseFrames', 'index_loss', 'confident', 'DistillDetr', 'distill_detr', 'frame_sources']
+           'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex', 'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import numpy as np, torch, torch.nn.functional as F
@@ -420,18 +420,29 @@ def confident(out:dict, # Of a detector
     s, y = scores.max(-1)
     return torch.where(s >= least, y, -1), out['boxes'].float()
 
-class DistillDetr(Callback):
-    "Asks the teacher about each (augmented) batch, and compares"
-    def __init__(self, teacher:Detector, student:Detector, matching:str='hungarian', least:float=.3, tau:float=2.):
-        self.teacher,self.student,self.matching,self.least,self.tau = teacher,student,matching,least,tau
+def told(teacher:Detector,
+         x:torch.Tensor, # (n,3,H,W), uint8 or floats
+         least:float=.3, # Score from which a prediction counts
+         bs:int=32, # Images at a time
+        ): # -> labels (n,M), −1: none; boxes (n,M,4), as data has them, on the CPU
+    "What a teacher is confident of in many images"
+    device = next(teacher.parameters()).device
+    with torch.no_grad(), autocast(pick_dtype(teacher.width, device), device):
+        said = [confident(o, teacher.scores(o['logits'].float()), least) for b in x.split(bs) for o in [teacher(to_unit(b.to(device)))]]
+    labels, boxes = (torch.cat(t).cpu() for t in zip(*said))
+    first = (labels >= 0).int().argsort(dim=1, descending=True, stable=True)[:, :max(1, int((labels >= 0).sum(1).max()))]
+    return labels.gather(1, first), boxes.gather(1, first[..., None].expand(-1, -1, 4))
+
+class ByIndex(Callback):
+    "Asks the teacher about each (augmented) batch, and compares query by query"
+    def __init__(self, teacher:Detector, student:Detector, tau:float=2.):
+        self.teacher,self.student,self.tau = teacher,student,tau
         device = next(teacher.parameters()).device
         self.precision = pick_dtype(teacher.width, device), device
     def before_batch(self):
-        with torch.no_grad(), autocast(*self.precision): o = self.teacher(self.xb[0])
-        self.said = o
-        if self.matching == 'hungarian': self.learn.yb = confident(o, self.teacher.scores(o['logits'].float()), self.least)
+        with torch.no_grad(), autocast(*self.precision): self.said = self.teacher(self.xb[0])
     def loss(self, pred, labels, boxes):
-        self.learn.parts = set_loss(pred, labels, boxes, self.student.softmax) if self.matching == 'hungarian' else index_loss(pred, self.said, self.tau, self.student.softmax)
+        self.learn.parts = index_loss(pred, self.said, self.tau, self.student.softmax)
         return self.learn.parts['loss']
 
 # %% ../nbs/09_detr_distill.ipynb #a246e965
@@ -461,10 +472,11 @@ def distill_detr(run,
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
     x, labels, boxes = source.sample(n_images, seed)
-    cb = DistillDetr(T, S, matching, least, tau)
     if matching == 'index':     # refuse now what cannot be paired
         with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))
-    fit(run, S, Batches(x, labels, boxes, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=[*([BoxAugment()] if augment else []), cb])
+        cb, truth = ByIndex(T, S, tau), (labels, boxes)
+    else: cb, truth = SetLoss(S.softmax), told(T, x, least)
+    fit(run, S, Batches(x, *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=[*([BoxAugment()] if augment else []), cb])
     weights = round_weights(S.net)
     r = evaluate_detector(S, data)
     asked = (labels >= 0).any()
@@ -480,7 +492,7 @@ SCENE_RECIPES = { # data set: how its generators are trained
 }
 DETR_KD_RECIPES = { # data set: how students are taught
     'scenes': dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
-    'drones': dict(student='detr_micro', n_images=2800, epochs=6, bs=8, lr=2e-3),
+    'drones': dict(student='detr_micro', n_images=2800, epochs=12, bs=8, lr=2e-3),
 }
 
 def frame_sources(data:DetectionData, # For the rung `real`
