@@ -39,6 +39,9 @@ def test_not_comparable():
     assert number(fids([20.], dataset='digits') + fids([40.]), 'FID, MNIST, with probe')['ours'] == '40.0 (n=1)'           # the paper's own set is preferred
     assert number(fids([20.], extractor='classifier') + fids([40.]), 'FID, MNIST, with probe')['ours'] == '40.0 (n=1)'     # and so is Inception
 
+    small = [r | {'model': 'vit_reduced_student'} for r in students([.7], dataset='cifar10')]
+    assert number(small, 'CIFAR-10, synthetic, student')['verdict'] == "not comparable: a smaller network than the paper's, vit_reduced_student"
+
 @pytest.mark.parametrize('n, verdict', [(9498122, 'reached'), (9398122, 'reached'), (9298122, 'not reached'), (9500000, 'not reached')])
 def test_counts_agree_to_the_last_digit_printed(n, verdict):      # which the paper cuts off or rounds
     assert number([], 'MNIST teacher', 'Table 4', {'vit_mnist_teacher': n})['verdict'] == verdict

@@ -94,6 +94,7 @@ def comparable(n, paper, results):
         sets = [theirs, *(d for d, for_ in paper['stand_in'].items() if for_ == theirs)]
         found = next((rs for d in sets if (rs := [r for r in found if r['dataset'] == d])), [])
         if found and (d := found[0]['dataset']) != theirs: apart.append(paper['why']['stand_in'].format(ours=names[d], paper=names[theirs]))
+    if found and (m := found[0].get('model')) in paper['smaller']: apart.append(paper['why']['smaller'].format(model=m))
     if of.get('stage') == 'fid':
         found = [r for r in found if extractor(r) == 'inception'] or found
         if found and (e := extractor(found[0])) != 'inception': apart.append(paper['why']['extractor'].format(extractor=e))
