@@ -335,7 +335,7 @@ def _bundle(a):
         print(f"generator: the teacher sees the class asked for in {g['label_agreement']:.1%} of its images; diversity {g['diversity']:.0%} of the real images'")
         if generator.result['collapsed']: print('warning: the generator looks collapsed, students will learn little from it: train it longer (--epochs), or choose --arch strong', file=sys.stderr)
         audit, x, d, i = memorisation(generator, data)
-        print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % of the test images are (1 % where nothing is copied)")
+        print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % of the test images are (clearly more than 1 % means copying)")
     save_bundle(out, teacher, probes, generator, classes, a.licence, audit)
     if audit:
         import matplotlib.pyplot as plt

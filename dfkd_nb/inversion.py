@@ -328,6 +328,6 @@ def plot_ladder(r:pd.DataFrame, # Of `ladder`
     r = r.assign(percent=100*r.accuracy)
     sns.stripplot(r, x='percent', y='name', color='#999999', size=4, jitter=False, ax=ax)
     sns.pointplot(r, x='percent', y='name', errorbar='sd', linestyle='none', marker='D', markersize=5, err_kws={'linewidth': 1.5}, ax=ax)
-    if teacher is not None: ax.axvline(100*teacher, color='#c44e52', lw=1, ls='--'); ax.text(100*teacher, -.75, 'teacher', color='#c44e52', fontsize=8, ha='right')
+    if teacher is not None: ax.axvline(100*teacher, color='#c44e52', lw=1, ls='--'); ax.text(100*teacher, -.75, 'the teacher itself', color='#c44e52', fontsize=8, ha='right')
     ax.set(xlabel='test accuracy (%), each seed, mean ± sd', ylabel='', title=title)
     return fig
