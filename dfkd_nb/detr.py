@@ -255,8 +255,9 @@ def plot_boxes(images, # (n,3,H,W) uint8
     def box(ax, b, colour, style, text='', below=False):
         (cx, cy, w, h) = (float(v) for v in b)
         ax.add_patch(plt.Rectangle(((cx-w/2)*W-.5, (cy-h/2)*H-.5), w*W, h*H, fill=False, ec=colour, lw=1.1, ls=style))
-        low = below or (cy-h/2)*H < .12*H
-        if text: ax.text((cx-w/2)*W, (cy+h/2)*H+1 if low else (cy-h/2)*H-2, text, color='white', fontsize=6.5, va='top' if low else 'bottom', bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
+        low, foot = below or (cy-h/2)*H < .12*H, (cy+h/2)*H     # a label that would lie below the image goes inside the box
+        y, va = (foot+1, 'top') if low and foot < .9*H else (foot-2, 'bottom') if low else ((cy-h/2)*H-2, 'bottom')
+        if text: ax.text((cx-w/2)*W, y, text, color='white', fontsize=6.5, va=va, bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
     for i,ax in enumerate(axs.flat[:n]):
         ax.imshow(images[i].permute(1, 2, 0)); ax.set(xlim=(-.5, W-.5), ylim=(H-.5, -.5))
         for l, b in zip(truth[i]['labels'], truth[i]['boxes']) if len(truth) else (): box(ax, b, f'C{int(l)}', '--', f'({classes[int(l)]})', below=True)

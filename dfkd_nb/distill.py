@@ -85,7 +85,7 @@ class Distill(Callback):
 @stage('student', 'distill', also=lambda a: {'architecture': MODELS.get(a['student'])}, parallel=True)
 def distill(run,
             teacher:Run, # A finished teacher
-            source, # An image source: `rung`, `sample(n, seed)`, `identity`
+            source, # An image source: `rung`, `shape`, `sample(n, seed)`, `identity`
             data:ImageData, # Only its test split is read, to report
             student:str='vit_digits_student', # Name for `create_net`
             n_images:int=5000, # Images drawn from the source (`real`: all there are)

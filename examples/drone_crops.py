@@ -4,7 +4,7 @@
     python examples/drone_crops.py teach crops teacher     # a small vision transformer of Hugging Face, from scratch
     python examples/drone_crops.py study crops teacher out # `dfkd bundle`, then `dfkd distill` for each source and seed, and students of the real images beside them; prints the commands
 
-DRONES holds train, val and test, each a folder of frames with a .json beside it; no video lies in two of them, so none does in two splits here.
+DRONES holds train, val and test, each a folder of frames with a .json beside it; no video lies in two of them, so none lies both in train and in test here.
 """
 import argparse, json, subprocess
 from pathlib import Path
