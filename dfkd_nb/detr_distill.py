@@ -491,7 +491,7 @@ SCENE_RECIPES = { # data set: how its generators are trained
     'drones': dict(epochs=40, widths=(96, 48, 24), d_widths=(24, 48, 96), probe_every=8),
 }
 DETR_KD_RECIPES = { # data set: how students are taught
-    'scenes': dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
+    'scenes': dict(student='detr_micro', n_images=2000, epochs=10, bs=32, lr=2e-3),
     'drones': dict(student='detr_micro', n_images=2800, epochs=12, bs=8, lr=2e-3),
 }
 
