@@ -1,7 +1,7 @@
 "`make rehearse`: every stage in short, and what it says of the whole."
 import graph, pytest
 from dfkd_nb.distill import KD_RECIPES
-from dfkd_nb.inversion import INVERSION
+from dfkd_nb.inversion import APART, INVERSION
 from dfkd_nb.models import RECIPES
 from rehearse import main, rehearse
 
@@ -9,8 +9,9 @@ def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
     left_out = {nb: [] for nb in ('04_gan', '05_fid', '06_distill', '07_ablations', '11_deploy')}
     rows = rehearse({'plan': {'digits': [0]}, 'only': left_out, 'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}, 'digits', batches=2).set_index('stage')
-    assert list(rows.index[:5]) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild']
-    dafl = rows.loc['invert dafl (taken as invert)']       # a variant costs what its like does, and is not run again
+    taken = [f'invert {v} (taken as invert)' for v in ('dafl', *APART)]       # a variant costs what its like does, and is not run again
+    assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild', 'distill wild selected (taken as distill wild)', *taken]
+    dafl = rows.loc[taken[0]]
     assert dafl['of them'] == 60 and dafl.seconds == rows.loc['invert'].seconds and rows.loc['invert short (taken as invert)', 'of them'] == 20
     teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']
     assert teacher['of them'] == RECIPES['digits']['epochs']*(1257//64) and teacher['hours'] == teacher['seconds']*teacher['of them']/3600      # 1,257 training images, batches of 64

@@ -1,7 +1,7 @@
 """The first batches of every stage of a scale at its full size, and how long the whole would take here. `rehearse.py SCALE [--batches 4] [--out FILE.md]`
 
 Each stage runs twice, for one and three epochs of a few batches; their difference says what a batch takes (very small ones drown in noise: take more).
-A variant whose steps cost what another's do is not run again, but takes its time.
+A variant of the same networks, batches and images is not run again, but taken to cost as much (and the table says as which).
 Evaluations on the whole test set are left out. Nothing is kept."""
 import argparse, inspect, os, sys, tempfile, time
 from pathlib import Path
@@ -24,7 +24,7 @@ DECIDE = 'arch', 'model', 'student', 'bs', 'n_images', 'g_steps', 's_steps'     
 
 class Rehearsal:
     "Runs stage functions shortened, and notes what each takes; one that is called again gives the run it gave before."
-    def __init__(self, data, batches): self.data,self.batches,self.rows,self.known,self.cost = data,batches,[],{},{}
+    def __init__(self, data, batches): self.data,self.batches,self.rows,self.known,self.alike = data,batches,[],{},{}
     def plan(self, a, rung):
         "Of the arguments of a stage: how many steps it is asked for, what a step is, by how many a run of three short epochs exceeds one of one, and the changes for n of them."
         if 'rounds' in a: return a['rounds'], 'round', 4, lambda n: dict(rounds=2*n, every=1, patience=0)
@@ -43,25 +43,24 @@ class Rehearsal:
             name = ' '.join(filter(None, [f.__name__, rung, a.get('variant', '').removeprefix('default'), *(str(a[k]) for k in ('block', 'probe') if a.get(k, -1) not in (-1, 'attention'))]))
             if name in self.known: return self.known[name]
             asked, step, more, change = self.plan(a, rung)
-            cost = (f.__name__, rung, *(a.get(k) for k in DECIDE), *(bool(a.get(k)) for k in ('lam', 'kd')))
-            if asked and cost in self.cost:     # a variant: what it changes costs nothing
-                first, seconds, run = self.cost[cost]
-                return self.note(f'{name} (taken as {first})', seconds, step, asked, run, name)
+            steps = (f.__name__, rung, *(a.get(k) for k in DECIDE), *(bool(a.get(k)) for k in ('lam', 'kd')))
             def timed(n):
                 start = time.time()
                 return f(**{**a, **change(n)}), time.time()-start
-            run, seconds = timed(1)
-            if asked:
-                run, longer = timed(3)
-                seconds = max(0., longer-seconds)/more
-            self.cost[cost] = name, seconds, run
-            return self.note(name, seconds, step, asked, run, name)
+            if asked and steps in self.alike:
+                first, seconds, run = self.alike[steps]
+                told = f'{name} (taken as {first})'
+            else:
+                run, seconds = timed(1)
+                if asked:
+                    run, longer = timed(3)
+                    seconds = max(0., longer-seconds)/more
+                told, self.alike[steps] = name, (name, seconds, run)
+            self.rows.append({'stage': told, 'seconds': seconds, 'a': step, 'of them': asked, 'hours': asked and seconds*asked/3600})
+            print(f'{told}: {seconds:.3g} s a {step}' + (f', {asked:,} of them: {seconds*asked/3600:.2f} hours' if asked else ''), flush=True)
+            self.known[name] = run
+            return run
         return call
-    def note(self, stage, seconds, step, asked, run, name):
-        self.rows.append({'stage': stage, 'seconds': seconds, 'a': step, 'of them': asked, 'hours': asked and seconds*asked/3600})
-        print(f'{stage}: {seconds:.3g} s a {step}' + (f', {asked:,} of them: {seconds*asked/3600:.2f} hours' if asked else ''), flush=True)
-        self.known[name] = run
-        return run
 
 def rehearse(cfg, dataset, batches):
     "One row a stage of a scale, in the order of its notebooks."
