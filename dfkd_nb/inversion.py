@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TERMS', 'INVERSION', 'WILD', 'DAFL', 'APART', 'RUNGS', 'Inverter', 'patch_entropy', 'total_variation', 'Inversion',
-           'plateau', 'invert', 'random_crops', 'read_wild', 'WildSource', 'select_by_probes', 'wild_of', 'ladder',
-           'plot_ladder']
+           'power_noise', 'drawn_pictures', 'toned', 'DrawnSource', 'plateau', 'invert', 'random_crops', 'read_wild',
+           'WildSource', 'select_by_probes', 'wild_of', 'ladder', 'plot_ladder']
 
 # %% ../nbs/10_ladder.ipynb #0ee4e5a7
 import math
@@ -29,17 +29,21 @@ class Inverter(nn.Module):
                  z:int=64, # Width of the noise
                  width:int=32, # Channels
                  contrast:float=3., # Standard deviation of the pixels before the sigmoid: small values leave all images grey
+                 vary:float=0., # The contrast of single images is up to so many powers of ten lower, around a colour of their own; both are read off the noise. 0: all alike
                 ):
         super().__init__()
         C, H, W = shape
-        self.z,self.shape,self.width,self.contrast,self.size = z,tuple(shape),width,contrast,(-(-H//4), -(-W//4))
+        self.z,self.shape,self.width,self.contrast,self.vary,self.size = z,tuple(shape),width,contrast,vary,(-(-H//4), -(-W//4))
         self.first = nn.Linear(z, 2*width*self.size[0]*self.size[1])
         conv = lambda i, o: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o), nn.LeakyReLU(.2))
         self.rest = nn.Sequential(nn.BatchNorm2d(2*width), conv(2*width, 2*width), conv(2*width, width), nn.Conv2d(width, C, 3, 1, 1), nn.BatchNorm2d(C, affine=False))
     def anew(self): self.first.reset_parameters()
     def forward(self, z):
-        x = self.rest(self.first(z).view(len(z), 2*self.width, *self.size))
-        return (self.contrast*x[..., :self.shape[1], :self.shape[2]]).sigmoid()
+        x = self.contrast*self.rest(self.first(z).view(len(z), 2*self.width, *self.size))[..., :self.shape[1], :self.shape[2]]
+        if self.vary:
+            u = z.detach()[:, :2+self.shape[0], None, None]
+            x = x*10**(-self.vary*torch.special.ndtr(u[:, :1]))+1.5*u[:, 1:2]+.7*u[:, 2:]
+        return x.sigmoid()
 
 # %% ../nbs/10_ladder.ipynb #4a8f3d48
 def patch_entropy(tokens:torch.Tensor, # (n,N,d): a ViT's patch tokens
@@ -72,11 +76,11 @@ class Inversion:
                  view:str='affine', # One of `AUGMENT`, through which both look
                  block:int|str=-1, # Which block is probed
                  anew:bool=True, # Draw the first layer anew each round
-                 terms:dict|None=None, # Changes to `TERMS`; also `contrast`, for the generator
+                 terms:dict|None=None, # Changes to `TERMS`; also `contrast` and `vary`, for the generator
                 ):
         terms = dict(terms or {})
-        self.G = Inverter(shape, **({'contrast': terms.pop('contrast')} if 'contrast' in terms else {})).to(next(T.parameters()).device)
-        if unknown := set(terms)-set(TERMS): raise ValueError(f"unknown terms {', '.join(sorted(unknown))}: there are {', '.join(TERMS)} and contrast")
+        self.G = Inverter(shape, **{k: terms.pop(k) for k in ('contrast', 'vary') if k in terms}).to(next(T.parameters()).device)
+        if unknown := set(terms)-set(TERMS): raise ValueError(f"unknown terms {', '.join(sorted(unknown))}: there are {', '.join(TERMS)}, contrast and vary")
         self.w = {**TERMS, **terms}
         if self.w['attention'] and cap is None: raise ValueError('the term `attention` needs the class probes: pass probes=…, or leave it out')
         self.T,self.S,self.cap,self.n,self.steps,self.lr,self.view,self.anew = T,S,cap,n,steps,lr,AUGMENT[view],anew
@@ -115,6 +119,77 @@ def images(self:Inversion) -> torch.Tensor: # uint8 (n,C,H,W), on the CPU
         for o in (self.opt, first): o.step()
     return to_bytes(x).cpu()
 
+# %% ../nbs/10_ladder.ipynb #683a134e
+def power_noise(n:int, # Images
+                shape:tuple, # (C, H, W)
+                power:torch.Tensor, # (n,): the amplitude falls as frequency^−power; 1 is that of photographs
+                rng:torch.Generator,
+               ) -> torch.Tensor: # (n,C,H,W), each image of mean 0 and standard deviation 1
+    "Noise that is the smoother the larger the power"
+    C, H, W = shape
+    f = (torch.fft.fftfreq(H)[:, None]**2+torch.fft.rfftfreq(W)**2).sqrt()
+    a = f.clamp_min(1/max(H, W))**-power[:, None, None]
+    a[:, 0, 0] = 0
+    x = torch.fft.irfft2(torch.fft.rfft2(torch.randn(n, C, H, W, generator=rng))*a[:, None], s=(H, W))
+    return x/x.std((1, 2, 3), keepdim=True)
+
+def drawn_pictures(n:int, # Pictures
+                   shape:tuple, # (C, H, W)
+                   seed:int=0,
+                   most:int=12, # Shapes in a picture; fewer are likelier
+                   chunk:int=64, # Pictures drawn together
+                  ) -> torch.Tensor: # uint8 (n,C,H,W)
+    "Shapes on smooth grounds, in any colour and contrast"
+    out, rng, (C, H, W) = torch.empty(n, *shape, dtype=torch.uint8), torch.Generator().manual_seed(seed), shape
+    y, x = torch.meshgrid(torch.linspace(-1, 1, H), torch.linspace(-1, 1, W), indexing='ij')
+    for at in range(0, n, chunk):
+        m = min(chunk, n-at)
+        U = lambda lo, hi, c=1: lo+(hi-lo)*torch.rand(m, c, 1, 1, generator=rng)
+        colour = lambda: (U(0, 1)+U(0, 1)*U(-.5, .5, C)).clamp(0, 1)
+        noise = lambda c, lo, hi: power_noise(m, (c, H, W), U(lo, hi).flatten(), rng)
+        im = colour()+.005*40**U(0, 1)*noise(C, 1, 2)                                    # a ground, faintly or strongly textured …
+        im = im+(U(0, 1) < .3)*(U(2, 30)*noise(1, 1.5, 2.5)).sigmoid()*(colour()-im)        # … on three pictures of ten another beside it …
+        shapes = most**U(0, 1)
+        for i in range(most):                                                               # … and shapes: between diamonds, ellipses and rectangles, turned, ragged, blurred
+            r, ratio, turn, p = .04*15**U(0, 1), 4**U(-1, 1), U(0, math.pi), 2**U(-.5, 2.5)
+            dx, dy = x-U(-.8, .8), y-U(-.8, .8)
+            d = ((dx*turn.cos()+dy*turn.sin())/(r*ratio)).abs()**p+((dy*turn.cos()-dx*turn.sin())*ratio/r).abs()**p
+            d = d.clamp_min(1e-9)**(1/p)+(U(0, 1) < .7)*.4*noise(1, 1, 2)
+            inside = (i < shapes.round())*((1-d)*r*max(H, W)/U(1, 4)).sigmoid()
+            im = im+inside*(colour()+U(0, .15)*noise(C, 1, 2)-im)
+        haze = 30**-U(0, 1)                                                                 # all of it at any contrast, down to a thirtieth
+        out[at:at+m] = to_bytes((haze*im+(1-haze)*colour()).clamp(0, 1))
+    return out
+
+def toned(x:torch.Tensor, # uint8 (n,C,H,W)
+          mean:list, # Of each channel, in 0…1, that they shall have: a teacher's, from its normalisation; one of 0 says nothing, and changes nothing
+         ) -> torch.Tensor: # uint8 (n,C,H,W)
+    "Pictures made darker or lighter, all by one power of the grey level (gamma), until their mean is another's"
+    u, out = torch.linspace(0, 1, 256), torch.empty_like(x)
+    for c,m in enumerate(mean):
+        if m <= 0: out[:, c] = x[:, c]; continue
+        share = torch.bincount(x[:1000, c].flatten().int(), minlength=256)/x[:1000, c].numel()
+        lo, hi = .05, 20.
+        for _ in range(40):
+            g = (lo*hi)**.5
+            lo, hi = (g, hi) if (share*u**g).sum() > m else (lo, g)
+        out[:, c] = to_bytes(u**g)[x[:, c].int()]
+    return out
+
+class DrawnSource:
+    "Pictures drawn by a program: nothing is read"
+    rung = 'drawn'
+    def __init__(self,
+                 shape:tuple, # (C, H, W)
+                 classes:int, # K of the teacher
+                 mean:list, # What the teacher's normalisation says that its images have, in 0…1
+                ): self.shape,self.classes,self.mean = tuple(shape),classes,list(mean)
+    @property
+    def identity(self): return {'rung': self.rung, 'shape': list(self.shape), 'mean': self.mean, 'code': code_hash('inversion', 'DrawnSource')}
+    def sample(self, n:int=5000, seed:int=0): # -> (images uint8 (n,C,H,W), None)
+        "`n` drawn pictures"
+        return toned(drawn_pictures(n, self.shape, seed), self.mean), None
+
 # %% ../nbs/10_ladder.ipynb #2c66e509
 def plateau(values:list, # Agreement on withheld images, one a check
             patience:int, # Checks without a new best; 0: never
@@ -142,9 +217,10 @@ def invert(run,
            lr:float=2e-3, # Peak of the student's schedule
            wd:float=.05, # Weight decay
            tau:float=4., # Temperature
-           terms:dict|None=None, # Changes to `TERMS`, the weights of the generator's loss; also `contrast`
+           terms:dict|None=None, # Changes to `TERMS`, the weights of the generator's loss; also `contrast` and `vary`
            anew:bool=True, # Draw the generator's first layer anew each round
-           memory:bool=True, # Keep the images of all earlier rounds
+           memory:bool=True, # Keep the images of all earlier rounds …
+           drawn:int=0, # … beside so many of `drawn_pictures`
            augment:str='affine', # One of `AUGMENT`; also what the generator's images are seen through
            block:int|str=-1, # Which block is probed
            every:int=10, # Rounds between checkpoints, and checks
@@ -168,7 +244,7 @@ def invert(run,
         with Probe(S, block): pass      # its attention is measured at the end: better refused now
     inv, look = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms), AUGMENT[augment]
     opt = torch.optim.AdamW(S.parameters(), lr, weight_decay=wd)
-    kept, seen = {'S': S, 'G': inv.G, 'og': inv.opt, 'os': opt}, {k: torch.empty(0, *shape, dtype=torch.uint8) for k in ('pool', 'held')}
+    kept, seen = {'S': S, 'G': inv.G, 'og': inv.opt, 'os': opt}, {'held': torch.empty(0, *shape, dtype=torch.uint8), 'pool': toned(drawn_pictures(drawn, shape, seed), p['mean'])}
     state = lambda: {**{k: o.state_dict() for k,o in kept.items()}, **seen}
     def load(st):
         for k,o in kept.items(): o.load_state_dict(st[k])
@@ -196,7 +272,7 @@ def invert(run,
                     'alignment': 1-probe_loss(attention_probes(S, test[0], block), attention_probes(T, test[0], block)).item()}
     return weights, {'dataset': data.name if data is not None else 'withheld teacher', 'rung': 'teacher', 'model': student, 'recipe': 'ours', 'variant': variant, 'seed': seed, 'metrics': metrics,
                      'params': {'parameters': n_params(S), 'num_classes': K, 'mean': p['mean'], 'std': p['std'], 'images': run.log[-1]['round']*n_images, 'rounds': run.log[-1]['round'], 'g_steps': g_steps, 's_steps': s_steps,
-                                'bs': bs, 'lr': lr, 'g_lr': g_lr, 'wd': wd, 'tau': tau, **{**TERMS, **(terms or {})}, 'anew': anew, 'memory': memory, 'augment': augment}}
+                                'bs': bs, 'lr': lr, 'g_lr': g_lr, 'wd': wd, 'tau': tau, **{**TERMS, **(terms or {})}, 'anew': anew, 'memory': memory, 'drawn': drawn, 'augment': augment}}
 
 def _learn(S, T, x, tau, opt, precision):
     "One step of the student; its loss"
@@ -299,7 +375,7 @@ INVERSION = { # data set: what differs from the defaults of `invert`
     'cifar10':  dict(student='vit_cifar_student', rounds=2000, n_images=256, s_steps=40, bs=256, lr=7.5e-4, augment='crop_flip'),
     'cifar100': dict(student='vit_cifar_student', rounds=2000, n_images=256, s_steps=40, bs=256, lr=7.5e-4, augment='crop_flip'),
 }
-WILD = {'digits': dict(epochs=15), 'digits_rgb': dict(epochs=20)}     # foreign pictures say less each: students look at them longer than at generated ones
+WILD = {'digits': dict(epochs=15), 'digits_rgb': dict(epochs=20), 'mnist': dict(tone=True)}     # foreign pictures say less each: students look at them longer than at generated ones; `tone`: they are `toned`
 DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, variant='dafl')
 APART = { # variant: what is changed, to see what each part is worth
     'short': {}, 'low_contrast': dict(terms=dict(contrast=1.)), 'no_disagreement': dict(terms=dict(disagree=0.)), 'no_class': dict(terms=dict(cls=0.)), 'one_generator': dict(anew=False), 'no_memory': dict(memory=False),
@@ -310,7 +386,7 @@ APART = { # variant: what is changed, to see what each part is worth
 RUNGS = { # name: rung, variant, what the student's side reads
     'real': ('real', 'default', 'real images'), 'no teacher': ('real', 'no_teacher', 'real images and labels'), 'gan, guided': ('gan', 'default', 'generated images'), 'gan, unguided': ('gan', 'unguided', 'generated images'),
     'wild': ('wild', 'default', 'foreign pictures'), 'wild, selected': ('wild', 'selected', 'foreign pictures, chosen by probes'), 'teacher': ('teacher', 'default', 'nothing'), 'DAFL': ('teacher', 'dafl', 'nothing'),
-    'noise': ('noise', 'default', 'noise')}
+    'drawn': ('drawn', 'default', 'pictures by a program'),     'noise': ('noise', 'default', 'noise')}
 
 def ladder(r:pd.DataFrame, # Of `read_results`, students of one data set
           ) -> pd.DataFrame: # The rows that are a rung, with its `name` and what it `reads`, in order

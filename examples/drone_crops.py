@@ -66,7 +66,7 @@ def study(data, teacher, out, seeds):
     pick = [(x[i], real.classes[k]) for x, y in sheets for k in range(len(real.classes)) for i in (y == k).nonzero()[::len(y)//20, 0][:3]]
     plot_images(torch.stack([x for x, _ in pick]), [name for _, name in pick], cols=len(pick)//2, scale=.75, title='above: test images; below: generated').savefig(out/'pictures.png', dpi=100, bbox_inches='tight')
     for seed in range(seeds):
-        for source in ('gan', 'noise', 'teacher'):
+        for source in ('gan', 'noise', 'drawn', 'teacher'):
             dfkd('distill', out/'drones.bundle', '--student', STUDENT, '--source', source, '--seed', seed, '--data', data, '--size', SIZE, out=out/f'{source}{seed}')
             record(load_student(out/f'{source}{seed}'), out)
         # what the owner could do: the teacher's answers on the real images, for as many steps

@@ -10,7 +10,7 @@ def test_rehearsal(tmp_path, monkeypatch):
     left_out = {nb: [] for nb in ('04_gan', '05_fid', '06_distill', '07_ablations', '11_deploy')}
     rows = rehearse({'plan': {'digits': [0]}, 'only': left_out, 'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}, 'digits', batches=2).set_index('stage')
     taken = [f'invert {v} (taken as invert)' for v in ('dafl', *APART)]       # a variant costs what its like does, and is not run again
-    assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild', 'distill wild selected (taken as distill wild)', *taken]
+    assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild', 'distill drawn', 'distill wild selected (taken as distill wild)', *taken]
     dafl = rows.loc[taken[0]]
     assert dafl['of them'] == 60 and dafl.seconds == rows.loc['invert'].seconds and rows.loc['invert short (taken as invert)', 'of them'] == 20
     teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']

@@ -10,7 +10,7 @@ FIGURES = {'07_ablations': ['fig13'], '08_detr': ['fig14', 'fig15', 'fig16', 'fi
 TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02_models': ['table1', 'table3', 'table4']}
 DRAWN_FOR = {'fig08': {'digits_rgb', 'cifar10'}, 'fig11': {'digits_rgb', 'cifar10'}}                      # only where one of these is in the plan
 RUNGS   = ['real', 'gan', 'noise']
-LADDER  = ['wild', 'teacher']                       # the rungs beyond the paper …
+LADDER  = ['wild', 'teacher', 'drawn']              # the rungs beyond the paper …
 BEYOND  = dict(wild=.87, teacher=.92)               # … and the least accuracy of their students, for digits
 PAIRED  = ['real', 'gan']                           # rungs on which a detector is taught in both ways …
 MATCHING = ['hungarian', 'index']                   # … which are these
@@ -39,7 +39,7 @@ def files(out, results, cfg):
             if d in graph.sets(cfg, '05_fid'):
                 for v in ('default', 'unguided'): yield f'fid of {d}, {v}, seed {s}', bool(pick(results, stage='fid', dataset=d, seed=s, variant=v))
             if d in graph.sets(cfg, '10_ladder') and s < cfg['parameters'].get('10_ladder', {}).get('ladder_seeds', 1):
-                for rung in LADDER: yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
+                for rung in LADDER if cfg['parameters'].get('10_ladder', {}).get('with_drawn', True) else LADDER[:-1]: yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
             if d in graph.sets(cfg, '11_deploy'): yield f'deploy of {d}, seed {s}', bool(pick(results, stage='deploy', **of))
             if d in graph.sets(cfg, '07_ablations'):
                 for v in LOSSES: yield f'student {v} of {d}, seed {s}', bool(pick(results, stage='student', dataset=d, seed=s, variant=v))

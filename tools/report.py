@@ -16,6 +16,7 @@ TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'a
              ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35,
              ('accuracy', 'student', 'teacher'): .06, ('agreement', 'student', 'teacher'): .06, ('alignment', 'student', 'teacher'): .3,      # three seeds were 94.7 to 97.8 %, …
              ('accuracy', 'student', 'wild'): .10, ('agreement', 'student', 'wild'): .10,                                              # … 91.1 to 96.4 %
+             ('accuracy', 'student', 'drawn'): .25, ('agreement', 'student', 'drawn'): .25,                                            # two draws of the pictures: 62.8 and 72.8 %
              ('accuracy', 'student', 'dafl'): .35, ('agreement', 'student', 'dafl'): .35, 'held_out': .15,
              'accuracy_int8': .04, 'same_answer': .01, 'same_answer_int8': .03, 'latency_change': float('inf'),       # of which only the sign counts
              # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished generators
