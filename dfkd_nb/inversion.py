@@ -386,7 +386,7 @@ APART = { # variant: what is changed, to see what each part is worth
 RUNGS = { # name: rung, variant, what the student's side reads
     'real': ('real', 'default', 'real images'), 'no teacher': ('real', 'no_teacher', 'real images and labels'), 'gan, guided': ('gan', 'default', 'generated images'), 'gan, unguided': ('gan', 'unguided', 'generated images'),
     'wild': ('wild', 'default', 'foreign pictures'), 'wild, selected': ('wild', 'selected', 'foreign pictures, chosen by probes'), 'teacher': ('teacher', 'default', 'nothing'), 'DAFL': ('teacher', 'dafl', 'nothing'),
-    'drawn': ('drawn', 'default', 'pictures by a program'),     'noise': ('noise', 'default', 'noise')}
+    'drawn': ('drawn', 'default', 'pictures by a program'), 'noise': ('noise', 'default', 'noise')}
 
 def ladder(r:pd.DataFrame, # Of `read_results`, students of one data set
           ) -> pd.DataFrame: # The rows that are a rung, with its `name` and what it `reads`, in order

@@ -39,7 +39,7 @@ def files(out, results, cfg):
             if d in graph.sets(cfg, '05_fid'):
                 for v in ('default', 'unguided'): yield f'fid of {d}, {v}, seed {s}', bool(pick(results, stage='fid', dataset=d, seed=s, variant=v))
             if d in graph.sets(cfg, '10_ladder') and s < cfg['parameters'].get('10_ladder', {}).get('ladder_seeds', 1):
-                for rung in LADDER if cfg['parameters'].get('10_ladder', {}).get('with_drawn', True) else LADDER[:-1]: yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
+                for rung in (g for g in LADDER if g != 'drawn' or cfg['parameters'].get('10_ladder', {}).get('with_drawn', True)): yield f'student on {rung} of {d}, seed {s}', bool(pick(results, stage='student', rung=rung, **of))
             if d in graph.sets(cfg, '11_deploy'): yield f'deploy of {d}, seed {s}', bool(pick(results, stage='deploy', **of))
             if d in graph.sets(cfg, '07_ablations'):
                 for v in LOSSES: yield f'student {v} of {d}, seed {s}', bool(pick(results, stage='student', dataset=d, seed=s, variant=v))
