@@ -152,7 +152,8 @@ def test_only(tmp_path, monkeypatch):
     cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
     assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)] and len(graph.jobs(cfg)) == 4*3 + 1
     assert graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill'] < graph.remaining(graph.SMOKE, '04_gan', 'digits')
-    for bad, why in {'only: {05_fidd: [a]}': '05_fidd', 'parameters: {04_gn: {}}': '04_gn', 'only: {05_fid: [c]}': 'c is not in the plan', 'only: {04_gan: []}': '04_gan, which it needs'}.items():
+    for bad, why in {'only: {05_fidd: [a]}': '05_fidd', 'parameters: {04_gn: {}}': '04_gn', 'only: {05_fid: [c]}': 'c is not in the plan', 'only: {04_gan: []}': '04_gan, which it needs',
+                     'parameters: {04_gan: {gan_recip: {}}}': '04_gan: does not declare gan_recip', 'parameters: {04_gan: {a: {gan_recipe: {epoch: 1}}}}': 'gan_recipe: train_generator does not take epoch'}.items():
         with pytest.raises(SystemExit, match=why): load(f'plan: {{a: [0]}}\n{bad}')
 
 def dry(*args):

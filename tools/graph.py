@@ -1,5 +1,6 @@
 "What the Snakefile orders: which notebook with which parameters, and a hash of the code that decides its result."
 import ast, hashlib, json, re
+from functools import cache
 from pathlib import Path
 import yaml
 from cells import NBS, ROOT, declared, evals, module, numbered, read, source, tags
@@ -13,6 +14,10 @@ PER_DATASET = STAGES[1:]        # drawn once per data set, the others once
 MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6, '10_ladder': 4, '11_deploy': .7}
 DETECTION = {'08_detr', '09_detr_distill'}             # the notebooks of the detection line …
 BOXES = {'scenes', 'drones'}        # … and its data sets; all others are the classification line's
+
+# Whose arguments a recipe changes
+TAKES = {'recipe': 'models.train_teacher', 'gan_recipe': 'gan.train_generator', 'extractor_recipe': 'fid.train_extractor', 'kd_recipe': 'distill.distill', 'wild_recipe': 'distill.distill', 'inversion_recipe': 'inversion.invert'}
+TAKES_BOXES = {'recipe': 'detr.train_detr', 'gan_recipe': 'detr_distill.train_scene_generator', 'kd_recipe': 'detr_distill.distill_detr'}
 
 # Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same keys.
 SMOKE = dict(plan={'digits': [0, 1, 2], 'digits_rgb': [0], 'scenes': [0]},
@@ -29,8 +34,21 @@ def load(scale, root=ROOT):
     bad  = [f'{k}: there is no notebook {nb}' for k in ('only', 'parameters') for nb in cfg[k] if nb not in known]
     bad += [f'only: {nb}: {d} is not in the plan' for nb, ds in cfg['only'].items() for d in ds if d not in cfg['plan']]
     bad += [f'{nb} runs for {d}, and {n}, which it needs, does not' for nb, d, _ in jobs(cfg) for n in NEEDS[nb] if d not in sets(cfg, n)]
+    if not bad: bad = [f'{nb}: {b}' for nb, d in drawn(cfg).values() for b in misspelt(nb, parameters(cfg, nb, d, 0, ''))]
     if bad: raise SystemExit(f"scale {scale}: {'; '.join(dict.fromkeys(bad))}")
     return cfg
+
+@cache
+def arguments(module, name, lib=ROOT/'dfkd_nb'):
+    "Of a function of the package, read without importing it."
+    f = next(n for n in ast.parse((lib/f'{module}.py').read_text(encoding='utf-8')).body if getattr(n, 'name', '') == name)
+    return {a.arg for a in f.args.args+f.args.kwonlyargs}
+
+def misspelt(nb, params):
+    "What a notebook's parameters or recipes name that there is not: else found out when that job's turn comes, maybe hours later."
+    names, takes = declared(read(NBS/f'{nb}.ipynb')), TAKES_BOXES if nb in DETECTION else TAKES
+    yield from (f"does not declare {k}; declared are {', '.join(names)}" for k in params.keys()-{*names} if names)
+    yield from (f"{r}: {takes[r].split('.')[1]} does not take {k}" for r in takes.keys() & params for k in params[r].keys()-arguments(*takes[r].split('.'))-{*['tone']*(r == 'wild_recipe')})
 
 def sets(cfg, nb):
     "The data sets that a notebook runs for: those of its line, unless `only` names fewer."
