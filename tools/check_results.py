@@ -7,8 +7,10 @@ import graph, report
 from cells import ROOT
 
 FIGURES = {'07_ablations': ['fig13'], '08_detr': ['fig14', 'fig15', 'fig16', 'fig17'], '09_detr_distill': ['fig18', 'fig19'], '02_models': [f'fig{i:02}' for i in range(1, 13)]}    # the paper's numbering; a notebook that runs where it is drawn
-TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02_models': ['table1', 'table3', 'table4']}
-DRAWN_FOR = {'fig08': {'digits_rgb', 'cifar10'}, 'fig11': {'digits_rgb', 'cifar10'}}                      # only where one of these is in the plan
+TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02_models': ['table1', 'table3', 'table4', 'table5']}
+GREY, COLOUR = {'digits', 'mnist'}, {'digits_rgb', 'cifar10'}
+DRAWN_FOR = dict.fromkeys(('fig01', 'fig02'), {'digits'}) | dict.fromkeys(('fig04', 'fig08', 'fig11', 'table5'), COLOUR) | \
+            dict.fromkeys(('fig03', 'fig05', 'fig06', 'fig07', 'fig09', 'fig10', 'fig12', 'fig13', 'table1', 'table2', 'table3', 'table4'), GREY)     # only where one of these is in the plan
 RUNGS   = ['real', 'gan', 'noise']
 LADDER  = ['wild', 'teacher', 'drawn']              # the rungs beyond the paper …
 BEYOND  = dict(wild=.87, teacher=.92)               # … and the least accuracy of their students, for digits
@@ -31,7 +33,9 @@ def files(out, results, cfg):
         for s in seeds:
             of = dict(dataset=d, seed=s, variant='default')
             if d in graph.BOXES:
-                for stage in ('detr_teacher', 'detr_generator') if d in graph.sets(cfg, '09_detr_distill') else ('detr_teacher',): yield f'{stage} of {d}, seed {s}', bool(pick(results, stage=stage, **of))
+                for stage, r in (('detr_teacher', 'recipe'), ('detr_generator', 'gan_recipe'))[:1 + (d in graph.sets(cfg, '09_detr_distill'))]:       # of one seed for all students, where a recipe says so
+                    t = graph.parameters(cfg, '09_detr_distill', d, s, '').get(r, {}).get('seed', s)
+                    yield f'{stage} of {d}, seed {t}', bool(pick(results, stage=stage, **of | {'seed': t}))
                 for rung in PAIRED if d in graph.sets(cfg, '09_detr_distill') else ():
                     for m in MATCHING: yield f'detr_student on {rung}, {m}, of {d}, seed {s}', bool(pick(results, stage='detr_student', rung=rung, matching=m, **of))
                 continue
