@@ -1,9 +1,10 @@
 "`make rehearse`: every stage in short, and what it says of the whole."
 import graph, pytest
+from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
 from dfkd_nb.inversion import APART, INVERSION
 from dfkd_nb.models import RECIPES
-from rehearse import main, rehearse
+from rehearse import Few, main, rehearse
 
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
@@ -18,6 +19,11 @@ def test_rehearsal(tmp_path, monkeypatch):
     assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in INVERSION['digits']
     assert rows['hours'].isna().to_dict() == {k: k == 'class_probes' for k in rows.index}
     assert rows.loc['distill wild', 'of them'] == 15*(KD_RECIPES['digits']['n_images']//64)
+
+def test_sizes_are_of_the_whole():
+    few = Few(data := get_data('digits'))
+    few.keep(100)
+    assert few.sizes == data.sizes and len(few.read('train')[0]) == 100
 
 @pytest.mark.parametrize('scale,why', [('drones', 'detection is not rehearsed yet'), ('nope', "no scale 'nope'")])
 def test_what_is_not_rehearsed(scale, why, capsys):

@@ -13,10 +13,11 @@ from dfkd_nb.data import ImageData, get_data
 from dfkd_nb.runs import provenance
 
 class Few(ImageData):
-    "The first images of a data set, as many as a stage is to see."
+    "The first images of a data set, as many as a stage is to see; its sizes are those of the whole, since recipes count with them."
+    sizes = None
     def __init__(self, d):
         super().__init__(d.name, d._splits, d.classes)
-        self.whole, self.full = d._splits, d.sizes
+        self.whole, self.sizes = d._splits, d.sizes
         self.keep(512)
     def keep(self, n): self._splits = {s: (x[:n if s == 'train' else 64], y[:n if s == 'train' else 64]) for s, (x, y) in self.whole.items()}
 
@@ -32,7 +33,7 @@ class Rehearsal:
         bs = a.get('bs', 64)
         few = self.batches*bs
         self.data.keep(few)
-        images = a['n_images'] if 'n_images' in a and rung != 'real' else self.data.full['train']
+        images = a['n_images'] if 'n_images' in a and rung != 'real' else self.data.sizes['train']
         return a['epochs']*max(1, images//bs), 'batch', 2*self.batches, lambda n: dict(epochs=n, **({'n_images': few} if 'n_images' in a else {}))
     def shortened(self, f):
         def call(*args, root=None, **kw):
