@@ -1,4 +1,4 @@
-"""The first batches of every stage of a scale at its full size, and how long the whole would take here. `rehearse.py SCALE [--batches 4] [--out FILE.md]`
+"""The first batches of every stage of a scale at its full size, and how long the whole would take here. `rehearse.py SCALE [--batches 4] [--out FILE.md] [--only 10_ladder …]`
 
 Each stage runs twice, for one and three epochs of a few batches; their difference says what a batch takes (very small ones drown in noise: take more).
 A variant of the same networks, batches and images is not run again, but taken to cost as much (and the table says as which).
@@ -28,7 +28,7 @@ class Rehearsal:
     def __init__(self, data, batches): self.data,self.batches,self.rows,self.known,self.alike = data,batches,[],{},{}
     def plan(self, a, rung):
         "Of the arguments of a stage: how many steps it is asked for, what a step is, by how many a run of three short epochs exceeds one of one, and the changes for n of them."
-        if 'rounds' in a: return a['rounds'], 'round', 4, lambda n: dict(rounds=2*n, every=1, patience=0)
+        if 'rounds' in a: return a['rounds'], 'round', 2, lambda n: dict(rounds=n, every=1, patience=0)
         if 'epochs' not in a: return None, 'whole (few images)', 0, lambda n: {}
         bs = a.get('bs', 64)
         few = self.batches*bs
@@ -63,11 +63,11 @@ class Rehearsal:
             return run
         return call
 
-def rehearse(cfg, dataset, batches):
-    "One row a stage of a scale, in the order of its notebooks."
+def rehearse(cfg, dataset, batches, only=()):
+    "One row a stage of a scale, in the order of its notebooks (or of `only` these)."
     r = Rehearsal(Few(get_data(dataset)), batches)
     for nb in graph.STAGES:
-        if dataset not in graph.sets(cfg, nb): continue
+        if dataset not in graph.sets(cfg, nb) or only and nb not in only: continue
         book, ns = read(NBS/f'{nb}.ipynb'), {}
         exec(library(book), ns)
         for c in parameter_cells(book): exec(source(c), ns)
@@ -80,6 +80,7 @@ def rehearse(cfg, dataset, batches):
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('scale'); p.add_argument('--batches', type=int, default=4); p.add_argument('--out', type=Path)
+    p.add_argument('--only', nargs='+', default=[], metavar='NOTEBOOK', choices=graph.STAGES, help='such as 10_ladder (and what it needs)')
     a = p.parse_args(args)
     cfg, where = graph.load(a.scale), provenance()
     sets, boxes = [[d for d in cfg['plan'] if (d in graph.BOXES) == b] for b in (False, True)]
@@ -89,7 +90,7 @@ def main(args=None):
     with tempfile.TemporaryDirectory() as tmp:
         os.environ |= {'DFKD_RUNS': tmp, 'DFKD_SHIPPED': '0'}
         for dataset in sets:
-            df = rehearse(cfg, dataset, a.batches)
+            df = rehearse(cfg, dataset, a.batches, a.only)
             text += f"\n## {dataset}\n\n{df.round(3).fillna('').to_markdown(index=False)}\n\n{df.hours.sum():.1f} hours in all, one stage after the other.\n"
     print(text)
     if a.out: a.out.parent.mkdir(parents=True, exist_ok=True); a.out.write_text(text, encoding='utf-8')
