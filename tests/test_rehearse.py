@@ -25,7 +25,7 @@ def test_sizes_are_of_the_whole():
     few.keep(100)
     assert few.sizes == data.sizes and len(few.read('train')[0]) == 100
 
-@pytest.mark.parametrize('scale,why', [('drones', 'detection is not rehearsed yet'), ('nope', "no scale 'nope'")])
+@pytest.mark.parametrize('scale,why', [('drones', 'detection is not rehearsed yet'), ('nope', "no scale 'nope'"), ('cifar10 --only 07_ablations', 'does not run 07_ablations')])
 def test_what_is_not_rehearsed(scale, why, capsys):
-    with pytest.raises(SystemExit) as e: main([scale])
+    with pytest.raises(SystemExit) as e: main(scale.split())
     assert why in f'{e.value} {capsys.readouterr().err}'

@@ -85,6 +85,7 @@ def main(args=None):
     cfg, where = graph.load(a.scale), provenance()
     sets, boxes = [[d for d in cfg['plan'] if (d in graph.BOXES) == b] for b in (False, True)]
     if not sets: p.error(f"{a.scale} is {', '.join(boxes)} alone: detection is not rehearsed yet")
+    if a.only and not any(nb in a.only for d in sets for nb in graph.STAGES if d in graph.sets(cfg, nb)): p.error(f"{a.scale} does not run {', '.join(a.only)}")
     if a.batches < 1: p.error('--batches must be at least 1')
     text = f"# First steps of the scale `{a.scale}`, and what the whole would take\n\n{where['device']}, {where['threads']} threads" + (f"; without {', '.join(boxes)}, since detection is not rehearsed yet" if boxes else '') + '\n'
     with tempfile.TemporaryDirectory() as tmp:
