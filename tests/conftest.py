@@ -1,10 +1,12 @@
-import os, sys, tempfile
+import hashlib, json, os, re, sys, tempfile
 from pathlib import Path
 import pytest
 
+ROOT = Path(__file__).parents[1]
+
 os.environ.setdefault('MPLBACKEND', 'Agg')
 os.environ.setdefault('DFKD_RUNS', tempfile.mkdtemp(prefix='dfkd-runs-'))     # tests see no stages of this checkout, and leave none
-sys.path.insert(0, str(Path(__file__).parents[1]/'tools'))
+sys.path.insert(0, str(ROOT/'tools'))
 
 @pytest.fixture
 def make_nb(tmp_path):
@@ -19,3 +21,39 @@ def make_nb(tmp_path):
         nf.write(nb, path := tmp_path/f'{name}.ipynb')
         return path
     return make
+
+class Tried:
+    "What a test tried and what it was answered: `tools/tried.py` makes the site's page of it"
+    def __init__(self, request, tmp_path):
+        self.kind = request.module.__doc__.strip().splitlines()[0]
+        self.test, self.tmp = request.node.nodeid, tmp_path
+        self.rows = []
+
+    def __call__(self, what, answer):
+        "Note an answer that the test has asserted"
+        text = ' '.join(str(answer).split()).replace(f'{self.tmp}/', '')
+        self.rows.append({'kind': self.kind, 'test': self.test, 'tried': what, 'answer': text})
+
+    def refused(self, what, call, says, error=ValueError):
+        "Assert that a call is refused with a message that holds `says` (a regular expression), and note what it answers"
+        with pytest.raises(error, match=says) as e: call()
+        assert '\n' not in str(e.value).strip(), 'one clear line, please'
+        self(what, f'refused: {e.value}')
+
+    def command(self, what, args, says, capsys, code=2):
+        "Assert that `dfkd ARGS` ends with `code` and says `says`, without a traceback; note its last line"
+        from dfkd_nb.cli import main
+        got, (out, err) = main(list(map(str, args))), capsys.readouterr()
+        text = (err if code else out+err).strip()
+        assert got == code and re.search(says, text) and 'Traceback' not in text, f'exit code {got}: {text}'
+        self(what, f'exit code {code}: {text.splitlines()[-1]}')
+
+@pytest.fixture
+def tried(request, tmp_path):
+    "tried('a 16-bit PNG', 'its grey levels, in 8 bits'); tried.refused('an empty folder', lambda: …, 'holds no images')"
+    t = Tried(request, tmp_path)
+    yield t
+    folder = ROOT/'build'/'tried'
+    folder.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha1(t.test.encode()).hexdigest()[:16]
+    (folder/f'{name}.json').write_text(json.dumps(t.rows, ensure_ascii=False))
