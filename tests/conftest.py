@@ -7,6 +7,25 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault('MPLBACKEND', 'Agg')
 os.environ.setdefault('DFKD_RUNS', tempfile.mkdtemp(prefix='dfkd-runs-'))     # tests see no stages of this checkout, and leave none
 sys.path.insert(0, str(ROOT/'tools'))
+TRIED = ROOT/'build'/'tried'        # what the fixture `tried` notes, a file a test
+
+def noted(test):
+    "Where the rows of a test are noted"
+    return TRIED/f'{hashlib.sha1(test.encode()).hexdigest()[:16]}.json'
+
+def tests_that_are_no_more(collected):
+    "Notes of tests that the files which were collected do not hold any more"
+    files = {test.split('::')[0] for test in collected}
+    for path in TRIED.glob('*.json'):
+        try: rows = json.loads(path.read_text(encoding='utf-8'))
+        except (ValueError, OSError): continue          # another process is at it
+        test = rows[0]['test'] if rows else ''
+        if test.split('::')[0] in files and test not in collected: yield path
+
+@pytest.hookimpl(tryfirst=True)         # before `-k` takes tests away
+def pytest_collection_modifyitems(config, items):
+    if any('::' in a for a in config.args): return      # only some of a file's tests were collected
+    for path in tests_that_are_no_more({i.nodeid for i in items}): path.unlink(missing_ok=True)
 
 @pytest.fixture
 def make_nb(tmp_path):
@@ -53,7 +72,7 @@ def tried(request, tmp_path):
     "tried('a 16-bit PNG', 'its grey levels, in 8 bits'); tried.refused('an empty folder', lambda: …, 'holds no images')"
     t = Tried(request, tmp_path)
     yield t
-    folder = ROOT/'build'/'tried'
-    folder.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha1(t.test.encode()).hexdigest()[:16]
-    (folder/f'{name}.json').write_text(json.dumps(t.rows, ensure_ascii=False))
+    TRIED.mkdir(parents=True, exist_ok=True)
+    part = noted(t.test).with_suffix(f'.{os.getpid()}')     # several processes test
+    part.write_text(json.dumps(t.rows, ensure_ascii=False), encoding='utf-8')
+    part.rename(noted(t.test))

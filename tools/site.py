@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import NBS, ROOT, dump, directives, module, numbered, read, set_source, settings, source, tags
 from outputs import homeless, shown
+from tried import PAGE as TRIED
 
 SITE   = ROOT/'build'/'site'
 STUDY  = 'digits'       # the committed study that the front page and the gallery speak of
@@ -113,9 +114,12 @@ def lay_out(src, scale):
     summary = re.sub(r'\]\(\w+\.md\)', '](gallery.md)', summary)
     summary = re.sub(r'\]\((?!http|#|gallery)([\w./-]+)\)', rf'](paper_figures/{STUDY}/\1)', summary)
     (src/'summary.md').write_text(summary, encoding='utf-8')
+    shutil.copy(ROOT/TRIED, src)
     nb = read(src/'index.ipynb')
     toc = lambda cap, names: f'```{{toctree}}\n:caption: {cap}\n:hidden:\n\n' + '\n'.join(names) + '\n```\n'
-    nb['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': toc('Notebooks', [p.stem for p in numbered()]) + '\n' + toc('Results', ['summary', 'gallery']) + '\n' + toc('Reference', ['api/index'])})
+    parts = {'Notebooks': [p.stem for p in numbered()], 'Results': ['summary', 'gallery'], 'Reference': ['api/index', TRIED.stem]}
+    contents = '\n'.join(toc(cap, names) for cap, names in parts.items())
+    nb['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
     (src/'index.ipynb').write_text(dump(nb), encoding='utf-8')
     (src/'_static').mkdir()
     shutil.copy(ROOT/'docs'/'site.css', src/'_static')
