@@ -31,6 +31,7 @@ from .runs import *
 from .data import *
 from .data import _require_file
 from .models import *
+from .training import *
 from .checks import *
 
 # %% ../nbs/08_detr.ipynb #8ccdd3a4
@@ -164,7 +165,7 @@ def _wrong(error, record):
     "What pydantic found, in words"
     _, *at = error['loc']
     at, got = str(at[0]) if at else '', _short(error['input'])
-    if error['type'] == 'missing': return f'has no {at}'
+    if error['type'] == 'missing' and at != 'bbox': return f'has no {at}'
     if at == 'bbox': return f"{_BBOX}, got {_short(record.get('bbox'))}"
     if not at: return f'must be a table of names and values, got {got}'
     must = {'value_error': error['msg'].removeprefix('Value error, '), 'bool_parsing': 'must be 0 or 1', 'bool_type': 'must be 0 or 1',
@@ -350,7 +351,7 @@ def _place(file, annotations, by_id, classes, n):
     for i,a in enumerate(annotations):
         if a.image_id not in by_id: _fail(file, f'annotations[{i}]: there is no image {_short(a.image_id)}')
         if a.category_id not in classes:
-            _fail(file, f"annotations[{i}]: there is no category {_short(a.category_id)}; there are {_short(', '.join(map(str, classes)))}")
+            _fail(file, f"annotations[{i}]: there is no category {_short(a.category_id)}; there are {shown(', '.join(map(str, classes)))}")
         if a.iscrowd: n['crowds'] += 1
         else: objects.append((by_id[a.image_id], classes[a.category_id], _box(file, a, i)))
     _require_pixels(file, np.array([b for *_,b in objects]).reshape(-1, 4), np.array([r['told'] for r,*_ in objects]).reshape(-1, 2))
@@ -492,7 +493,7 @@ def _frame(record):
     "The pixels of a record's image, which still has the size that was checked"
     im, size = open_image(record['file']), (record['width'], record['height'])
     if im.size != size: _fail(record['file'], f'has {im.width}×{im.height} pixels, not {size[0]}×{size[1]} as its head said: was it replaced?')
-    return np.asarray(im)
+    return np.array(im)
 
 def _as_coco(i, record):
     "A record as transformers' processor wants it"
@@ -541,10 +542,10 @@ def _classes(files, read):
     used = {s: {c[l] for r in rs for l in r['labels']} for s,(rs, c, _) in read.items()}
     for s in used:
         if not used[s]: _fail(files[s], f'there is no object in its {len(read[s][0])} images: nothing can be learnt or measured there')
-        if new := sorted(used[s]-used['train']): _fail(files[s], f"has boxes of {_short(', '.join(new))}, of which {shown(files['train'].name)} of train has none: nothing could be learnt of them")
+        if new := sorted(used[s]-used['train']): _fail(files[s], f"has boxes of {shown(', '.join(new))}, of which {shown(files['train'].name)} of train has none: they could not be learnt")
     kept = [c for c in names if c in used['train']]
     if gone := [c for c in names if c not in kept]:
-        warnings.warn(f"{shown(files['train'])}: left out {len(gone)} classes without a box: {_short(', '.join(gone))}", stacklevel=3)
+        warnings.warn(f"{shown(files['train'])}: left out {len(gone)} classes without a box: {shown(', '.join(gone))}", stacklevel=3)
     for rs, c, _ in read.values():
         to = [kept.index(n) if n in kept else -1 for n in c]
         for r in rs: r['labels'] = [to[l] for l in r['labels']]
