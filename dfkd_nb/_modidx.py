@@ -53,6 +53,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle._shown': ('your_teacher.html#_shown', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._student_card': ('your_teacher.html#_student_card', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._todays_names': ('your_teacher.html#_todays_names', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle._types': ('your_teacher.html#_types', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._version': ('your_teacher.html#_version', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._word': ('your_teacher.html#_word', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._writable': ('your_teacher.html#_writable', 'dfkd_nb/bundle.py'),

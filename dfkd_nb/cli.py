@@ -13,7 +13,7 @@ from typing import Literal
 # %% ../nbs/13_cli.ipynb #79b476e6
 BOUNDS = { # command: option -> whose argument it is, or an annotation
     'bundle': {'size': 'bundle.gan_size:size', 'width': 'bundle.gan_size:width', 'epochs': 'gan.train_generator:epochs', 'guidance': 'gan.train_generator:lam',
-               'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment', 'channels': 'bundle:Channels', 'mean': 'bundle:Mean', 'std': 'bundle:Std',
+               'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment', 'channels': Literal[1, 3], 'mean': 'bundle:Means', 'std': 'bundle:Deviations',
                'licence': 'bundle:Text'},
     'distill': {'size': 'checks:Size', 'images': 'distill.distill:n_images', 'epochs': 'distill.distill:epochs', 'rounds': 'inversion.invert:rounds',
                 'lr': 'distill.distill:lr', 'seed': 'distill.distill:seed'},
@@ -113,11 +113,11 @@ def _data(path, size):
 
 def _named(text):
     "Names of classes as they were typed: how many, or each"
-    from dfkd_nb.bundle import Classes
+    from dfkd_nb.bundle import ClassNames
     from dfkd_nb.checks import check_value
     names = [c.strip() for c in text.split(',')]
     if re.fullmatch('[0-9]{1,9}', text): names = [str(i) for i in range(min(int(text), 10**6))]
-    return check_value(Classes, names, '--classes')
+    return check_value(ClassNames, names, '--classes')
 
 def _chance(K): return min(2/K, 1/K+.1) # accuracy below which a teacher of K classes hardly does better than guessing
 

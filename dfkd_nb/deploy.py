@@ -41,7 +41,7 @@ def _card(model, shape, normalise, classes, made_with=None):
     return card
 
 # %% ../nbs/11_deploy.ipynb #cd4ebc41
-def session(path:Path, # An ONNX file
+def session(path:str|Path, # An ONNX file
             threads:Number=0, # 0: as many as there are cores
            ):
     "An onnxruntime session on the CPU; raises `ValueError` for what is no ONNX file"
@@ -55,7 +55,7 @@ def session(path:Path, # An ONNX file
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
     except Exception as e: raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
 
-def read_card(path:Path # An ONNX file written by `export_onnx`
+def read_card(path:str|Path # An ONNX file written by `export_onnx`
              ) -> dict:
     "What the file says of itself: the task, the shape (C, H, W) of its images, their normalisation, the classes"
     meta = session(path).get_modelmeta().custom_metadata_map
@@ -115,7 +115,7 @@ def _exported(model, shape, normalise, path):
     return path
 
 def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or a student
-                path:Path, # File to write
+                path:str|Path, # File to write
                 classes:list=(), # Names, for the file's metadata
                 normalise:bool=True, # Bake the normalisation in: the graph then takes pixels in 0…1
                 shape:tuple|None=None, # (C, H, W) of its images; a classifier knows its own
@@ -155,8 +155,8 @@ def _reader(images, bs):
         def get_next(self): return next(self.batches, None)
     return Reader()
 
-def quantize(path:Path, # An ONNX file written by `export_onnx`
-             out:Path, # File to write
+def quantize(path:str|Path, # An ONNX file written by `export_onnx`
+             out:str|Path, # File to write
              calibration:torch.Tensor|None=None, # Images (n,C,H,W) for static ranges: synthetic ones will do; None: dynamic
              bs:Count=64, # Calibration images at a time
             ) -> Path:
@@ -178,7 +178,7 @@ def quantize(path:Path, # An ONNX file written by `export_onnx`
 
 # %% ../nbs/11_deploy.ipynb #57e0565a
 def parity(clf:Classifier, # What was exported
-           path:Path, # The ONNX file
+           path:str|Path, # The ONNX file
            x:torch.Tensor, # Images (n,C,H,W) of the model's size: the test set, or synthetic ones where there is none
            y:torch.Tensor|None=None, # (n,) labels, where there are any
           ) -> dict: # Differences of logits, agreement; with labels also accuracy before and after
