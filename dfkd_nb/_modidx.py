@@ -43,6 +43,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.checks._kind': ('checks.html#_kind', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._leaves': ('checks.html#_leaves', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._look_through': ('checks.html#_look_through', 'dfkd_nb/checks.py'),
+                                'dfkd_nb.checks._no_digits': ('checks.html#_no_digits', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._no_file': ('checks.html#_no_file', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._no_plain': ('checks.html#_no_plain', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._not_finite': ('checks.html#_not_finite', 'dfkd_nb/checks.py'),
