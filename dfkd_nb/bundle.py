@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['FORMAT', 'SOURCES', 'ALONE', 'read_weights', 'foreign_teacher', 'adopt', 'preflight', 'nearest', 'memorisation',
            'plot_memorisation', 'save_bundle', 'Bundle', 'make_source', 'WithoutData', 'compress', 'load_student',
-           'gan_size', 'main']
+           'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import argparse, hashlib, json, math, os, shutil, sys, tempfile
+import hashlib, json, math, os, shutil
 from pathlib import Path
-import numpy as np, torch, yaml
+import torch, yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from .runs import *
@@ -19,10 +19,8 @@ from .data import *
 from .models import *
 from .probes import *
 from .gan import *
-from .fid import *
 from .distill import *
 from .inversion import *
-from .deploy import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
 def read_weights(path:str|Path, # A `.safetensors`, or a PyTorch file of tensors
@@ -307,48 +305,7 @@ def load_student(path:str|Path, # Folder that `dfkd distill` wrote
     if run.result['weights'] != weights_hash(_flat(run.weights)): raise ValueError(f'{path} is damaged: its weights are not those its result speaks of')
     return run
 
-# %% ../nbs/12_your_teacher.ipynb #79b476e5
-def _data(path, size): return get_data(path, size=size or (32 if Path(path).is_dir() else None))
-
-def _classes(a, data): return data.classes if data is not None else [c.strip() for c in a.classes.split(',')] if not a.classes.isdigit() else [str(i) for i in range(int(a.classes))]
-
-def _chance(K): return min(2/K, 1/K+.1) # accuracy below which a teacher of K classes hardly does better than guessing
-
-def _bundle(a):
-    if not a.data and not a.classes: raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
-    root, out = Path(a.work or f'{a.out}.work'), Path(a.out)
-    _free(out)
-    data = _data(a.data, a.size) if a.data else None
-    if data is not None: gan_size(data.shape[-1])
-    classes = _classes(a, data)
-    clf, arch = foreign_teacher(a.teacher, a.weights, len(classes), a.mean, a.std, data.shape[0] if data is not None else a.channels)
-    probes = generator = audit = None
-    try:
-        teacher = adopt(clf, classes, arch, data, root=root)
-        right = teacher.result['metrics'].get('accuracy')
-        print(f"teacher: {a.teacher}, {teacher.result['params']['parameters']:,} parameters" + (f", {right:.2%} of {data.sizes['test']} test images" if data is not None else ''))
-        if data is not None:
-            if right < _chance(len(classes)): raise ValueError(f"the teacher is right on {right:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?")
-            probes = class_probes(data, teacher, root=root)
-    except ValueError:
-        if not a.work: shutil.rmtree(root, ignore_errors=True)      # nothing to go on with
-        raise
-    if data is not None:
-        generator = train_generator(data, teacher, probes, epochs=a.epochs, lam=a.guidance, arch=a.arch, lr=5e-4, dropout=.1, augment=a.augment, probe_batch=32, probe_every=2, **gan_size(data.shape[-1], a.width), root=root)
-        g = generator.result['metrics']
-        print(f"generator: the teacher sees the class asked for in {g['label_agreement']:.1%} of its images; diversity {g['diversity']:.0%} of the real images'")
-        if generator.result['collapsed']: print('warning: the generator looks collapsed, students will learn little from it: train it longer (--epochs), or choose --arch strong', file=sys.stderr)
-        audit, x, d, i = memorisation(generator, data)
-        print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % of the test images are (clearly more than 1 % means copying)")
-    save_bundle(out, teacher, probes, generator, classes, a.licence, audit)
-    if audit:
-        import matplotlib.pyplot as plt
-        fig = plot_memorisation(x, d, i, data.read('train')[0])
-        fig.savefig(f'{out}.memorisation.png', dpi=100)         # beside the bundle, not in it: it shows training images
-        plt.close(fig)
-    if not a.work: shutil.rmtree(root, ignore_errors=True)
-    print(Bundle(out))
-
+# %% ../nbs/12_your_teacher.ipynb #79b476ef
 def gan_size(size:int, # Pixels of the images
              width:int=256, # Channels of the generator's first layer
             ) -> dict: # `widths` and `d_widths` for `train_generator`
@@ -356,144 +313,3 @@ def gan_size(size:int, # Pixels of the images
     if size > 128: raise ValueError(f'images of {size} pixels are too large for this generator: pass --size 32 (up to 128); teacher and student see them enlarged')
     widths = [max(8, width >> i) for i in range(max(1, math.ceil(math.log2(size/4))))]
     return {'widths': tuple(widths), 'd_widths': tuple(w//2 for w in widths[::-1])}
-
-def _distill(a):
-    out = Path(a.out)
-    _free(out, 'work')
-    bundle = Bundle(a.bundle)
-    data = _data(a.data, a.size or bundle.shape[-1]) if a.data else None
-    alone = a.source == 'teacher'
-    src = a.source if alone else make_source(bundle, a.source)
-    for what, how in preflight(bundle.teacher, a.student, *((bundle.shape,) if alone else (src.shape, 64, src.sample(200, 1)[0]))): print(f'{what}: {how}')
-    if a.check: return
-    run = compress(bundle, a.student, src, data, out/'work', lr=a.lr, seed=a.seed, **(dict(rounds=a.rounds) if alone else dict(n_images=a.images, epochs=a.epochs)))
-    for f in ('result.json', 'weights.safetensors'): shutil.copyfile(run.path/f, out/f)
-    shutil.copyfile(bundle.path/'card.yaml', out/'bundle.yaml')
-    shutil.rmtree(out/'work')
-    _tell(load_student(out))
-
-def _tell(run):
-    r = run.result
-    m = r['metrics']
-    real = not r['dataset'].startswith('withheld')
-    print(f"{r['model']}: {r['params']['parameters']:,} parameters; agrees with the teacher on {m['agreement']:.2%} of {'the test images' if real else 'withheld images of its source'}" + (f"; accuracy {m['accuracy']:.2%}, the teacher's {m['teacher_accuracy']:.2%}" if real else ''))
-
-def _evaluate(a):
-    run = load_student(a.run)
-    clf = load_classifier(run)
-    data = _data(a.data, a.size)
-    check_labels(clf, len(data.classes))
-    x, y = data.read('test')
-    print(f"{run.result['model']}: {accuracy(predict(clf, x), y):.2%} of {len(x):,} test images of {data.name}")
-
-def _export(a):
-    run, out = load_student(a.run), Path(a.out)
-    if out.exists(): raise FileExistsError(f'{out} is there already: name another file, or remove it')
-    clf, card = load_classifier(run), Path(a.run)/'bundle.yaml'
-    classes = yaml.safe_load(card.read_text())['classes'] if card.is_file() else []
-    with tempfile.TemporaryDirectory() as tmp:
-        path = export_onnx(clf, Path(tmp)/'model.onnx', classes, normalise=not a.raw)
-        if a.int8: path = quantize(path, Path(tmp)/'int8.onnx')
-        x = torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
-        p = parity(clf, path, x) if not a.raw else None
-        write_atomic(out, path.read_bytes())
-    print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in {'0…1' if not a.raw else 'normalised values'}" + (f"; logits differ by at most {p['max_difference']:.1g} on noise" if p else ''))
-
-def _fid(a):
-    if a.inception: read_weights(a.inception)       # says what is wrong with the file
-    for folder in (a.a, a.b):
-        if not Path(folder).is_dir(): raise FileNotFoundError(f'there is no folder {folder}')
-    d = distance(a.a, a.b, inception_extractor(a.inception, a.dims), progress=True)
-    print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; {d['protocol']['n_real']:,} and {d['protocol']['n_fake']:,} images)")
-
-def _probe(a):
-    from matplotlib.figure import Figure
-    from PIL import Image
-    bundle = Bundle(a.bundle)
-    C, H, W = bundle.shape
-    if not Path(a.image).is_file(): raise FileNotFoundError(f'there is no file {a.image}')
-    im = np.asarray(Image.open(a.image).convert('L' if C == 1 else 'RGB').resize((W, H)))
-    x = torch.as_tensor(im.copy()[None] if C == 1 else im.transpose(2, 0, 1).copy())[None]
-    T = load_classifier(bundle.teacher)
-    q, ap = predict(T, x).softmax(1)[0], attention_probes(T, x)[0]
-    k = int(q.argmax())
-    caps = [('class probe: '+bundle.classes[k], bundle.probes.weights['cap'][k])] if bundle.probes else []
-    fig = Figure(figsize=(2.6*(2+len(caps)), 2.8), layout='constrained')
-    axs = fig.subplots(1, 2+len(caps))
-    axs[0].imshow(im, cmap='gray'); axs[0].set_title(f'{bundle.classes[k]} ({q[k]:.0%})', fontsize=9); axs[0].axis('off')
-    side = round(len(ap)**.5)
-    for ax, (t, v) in zip(axs[1:], [('attention', ap), *caps]):
-        ax.imshow(v.view(side, side), cmap='magma', vmin=0); ax.set_title(t, fontsize=9); ax.axis('off')
-    fig.savefig(a.out, dpi=120)
-    print(f'{bundle.classes[k]} ({q[k]:.1%}); drawn in {a.out}')
-
-def _parser():
-    p = argparse.ArgumentParser('dfkd', formatter_class=argparse.RawDescriptionHelpFormatter, description='Compress a vision transformer without its data.', epilog='''\
-the owner, who has the data, makes a bundle:
-  dfkd bundle --teacher vit_small_patch16_224 --weights w.safetensors --data FOLDER --out mine.bundle
-the recipient, who has none, gets a small student from it:
-  dfkd distill mine.bundle --student deit_tiny_patch16_224 --out student
-  dfkd evaluate student --data FOLDER        (who has real images)
-  dfkd export student --out student.onnx
-without any data at all, from the teacher's weights alone or from foreign pictures:
-  dfkd bundle --teacher vit_small_patch16_224 --weights w.safetensors --classes 10 --out mine.bundle
-  dfkd distill mine.bundle --student deit_tiny_patch16_224 --source teacher --out student      (or --source drawn, wild:FOLDER)
-a FOLDER has one sub-folder of images a class; data can also be an .npz or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)''')
-    subs = p.add_subparsers(title='commands', dest='command', metavar='COMMAND')
-    def command(name, f, text):
-        s = subs.add_parser(name, help=text, description=text[0].upper()+text[1:]+'.', formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        s.set_defaults(f=f)
-        return s
-    s = command('bundle', _bundle, 'owner: make a bundle of a teacher, and with --data its class probes, a guided generator and an audit of what that remembers')
-    s.add_argument('--teacher', required=True, help="timm's name, torchvision:NAME, hf:FOLDER, or one of the paper's")
-    s.add_argument('--weights', help='a .safetensors, or a PyTorch file of tensors; not needed for hf:FOLDER')
-    s.add_argument('--data', help='real images; without them the bundle holds the teacher alone')
-    s.add_argument('--classes', default='', help='without --data: how many, or their names (a,b,c)')
-    s.add_argument('--out', required=True, help='the folder to write')
-    s.add_argument('--size', type=int, help='pixels that images are brought to, and that are generated (32 for a folder; up to 128); the teacher sees them enlarged')
-    s.add_argument('--channels', type=int, default=3, help='without --data: of its images')
-    for k in ('mean', 'std'): s.add_argument(f'--{k}', type=float, nargs='+', help="normalisation, one value a channel of images in 0…1; default: the model's own")
-    s.add_argument('--epochs', type=int, default=100, help='of the generator')
-    s.add_argument('--guidance', type=float, default=.5, help='λ of the attention loss')
-    s.add_argument('--width', type=int, default=256, help="channels of the generator's first layer")
-    s.add_argument('--augment', default='none', choices=sorted(AUGMENT), help='of the real images that the generator sees')
-    s.add_argument('--arch', default='cgan', choices=sorted(GANS), help='generator')
-    s.add_argument('--licence', default='not stated', help='for the card')
-    s.add_argument('--work', help='where unfinished work lies (a killed run goes on); default: beside --out, removed at the end')
-    s = command('distill', _distill, 'recipient: teach a student from a bundle, without data')
-    s.add_argument('bundle')
-    s.add_argument('--student', required=True, help="timm's name or one of the paper's")
-    s.add_argument('--source', default='gan', help='; '.join(f'{k}: {v}' for k,v in SOURCES.items()))
-    s.add_argument('--out', required=True, help='the folder to write; killed, the same command goes on')
-    s.add_argument('--data', help='real images to measure by, if there are any (never learnt from)')
-    s.add_argument('--size', type=int, help='pixels that images are brought to (32 for a folder)')
-    s.add_argument('--images', type=int, default=10000, help='images to learn from')
-    s.add_argument('--epochs', type=int, default=20)
-    s.add_argument('--rounds', type=int, default=150, help='of the source `teacher`: each makes 64 images and teaches 20 steps')
-    s.add_argument('--lr', type=float, default=1e-3)
-    s.add_argument('--seed', type=int, default=0)
-    s.add_argument('--check', action='store_true', help='only check what would be done')
-    s = command('evaluate', _evaluate, 'accuracy of a student on real images')
-    s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--data', required=True); s.add_argument('--size', type=int, help='pixels that images are brought to (32 for a folder)')
-    s = command('export', _export, 'a student as an ONNX file that runs without PyTorch')
-    s.add_argument('run', help='a folder that distill wrote'); s.add_argument('--out', required=True, help='the .onnx file to write')
-    s.add_argument('--int8', action='store_true', help='weights as whole numbers of 8 bits: towards a quarter of the size, the larger the network')
-    s.add_argument('--raw', action='store_true', help='leave the normalisation to the caller')
-    s = command('fid', _fid, 'Fréchet and kernel distance of two folders of images')
-    s.add_argument('a'); s.add_argument('b')
-    s.add_argument('--inception', help="pytorch-fid's weights, where they cannot be fetched")
-    s.add_argument('--dims', type=int, default=2048, help='of the features: 64, 192, 768 or 2048')
-    s = command('probe', _probe, 'where the teacher looks in an image, beside its class probe')
-    s.add_argument('bundle'); s.add_argument('image'); s.add_argument('--out', default='probe.png')
-    return p
-
-def main(args:list|None=None, # Default: of the command line
-        ) -> int: # Exit code: 0, or 2 for what the user can mend
-    "The command `dfkd`"
-    p = _parser()
-    a = p.parse_args(args)
-    if not a.command: p.print_help(); return 0
-    try: a.f(a)
-    except (ValueError, FileNotFoundError, FileExistsError, LedgerError) as e: print(f'dfkd {a.command}: {e}', file=sys.stderr); return 2
-    except KeyboardInterrupt: print('stopped; the same command goes on from here', file=sys.stderr); return 130
-    return 0

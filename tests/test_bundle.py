@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np, pytest, torch
 from PIL import Image
 from safetensors.torch import save_file
-from dfkd_nb.bundle import adopt, foreign_teacher, load_student, main
+from dfkd_nb.bundle import adopt, foreign_teacher, load_student
+from dfkd_nb.cli import main
 from dfkd_nb.data import get_data
 from dfkd_nb.models import create_net, train_teacher
 from dfkd_nb.probes import attention_probes
