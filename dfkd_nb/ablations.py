@@ -9,6 +9,7 @@ __all__ = ['LOSSES', 'SWEEPS', 'same_steps']
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 from .gan import *
 from .fid import *

@@ -17,6 +17,7 @@ from .runs import *
 from .runs import _flat
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 from .gan import *
 from .distill import *

@@ -12,6 +12,7 @@ import numpy as np, torch, yaml
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 from .gan import *
 from .fid import *

@@ -14,6 +14,7 @@ from torch import nn
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .detr import *
 
 # %% ../nbs/11_deploy.ipynb #cd6ad0b4

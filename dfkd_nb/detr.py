@@ -23,6 +23,7 @@ from tqdm import tqdm
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 
 # %% ../nbs/08_detr.ipynb #8ccdd3a4
 FLYING = ('bird', 'drone', 'helicopter', 'plane')

@@ -17,6 +17,7 @@ from torchvision.ops import box_convert, box_iou, roi_align
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .gan import *
 from .gan import _nets_code
 from .detr import *

@@ -12,6 +12,7 @@ from torch import nn
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 
 # %% ../nbs/06_distill.ipynb #f90714f7

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .gan import *
 
 # %% ../nbs/05_fid.ipynb #03a79ec5

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 
 # %% ../nbs/04_gan.ipynb #38b15edd

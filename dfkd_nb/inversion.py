@@ -17,6 +17,7 @@ from torch import nn
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 from .probes import *
 from .gan import *
 from .distill import *

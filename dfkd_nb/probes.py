@@ -11,6 +11,7 @@ from torch import nn
 from .runs import *
 from .data import *
 from .models import *
+from .training import *
 
 # %% ../nbs/03_probes.ipynb #28ee3e29
 def _row(q0, K, scale):

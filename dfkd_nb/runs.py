@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ARGUMENTS', 'FIELDS', 'project_root', 'runs_root', 'shipped_root', 'world', 'write_atomic', 'save_tree', 'load_tree',
-           'seed_all', 'pick_device', 'pick_dtype', 'autocast', 'LedgerError', 'Ledger', 'note_read', 'code_hash',
-           'weights_hash', 'identity', 'Run', 'round_weights', 'load_weights', 'provenance', 'stage', 'record',
-           'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting', 'save_table', 'plain_log',
-           'save_figure', 'pick', 'hover', 'plot_flow']
+           'seed_all', 'pick_device', 'LedgerError', 'Ledger', 'note_read', 'code_hash', 'weights_hash', 'identity',
+           'Run', 'round_weights', 'load_weights', 'provenance', 'stage', 'record', 'read_results', 'mean_sd',
+           'paired_difference', 'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'pick', 'hover',
+           'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, functools, hashlib, inspect, json, os, platform, random, subprocess, time, warnings
@@ -101,22 +101,6 @@ def seed_all(*parts) -> int: # The 31-bit seed that was set
 def pick_device() -> torch.device:
     "The GPU where there is one"
     return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
-
-def pick_dtype(width:int, # Embedding width of the widest model in the computation
-               device:torch.device|None=None, # Default: `pick_device()`
-               pixels:int=0, # Of an image, where it is convolutions that take it
-              ) -> torch.dtype:
-    "Precision for the forward pass: float32 for small models on a CPU, bfloat16 for wide ones, for convolutions of large images and on GPUs that have it, else float16"
-    if (device or pick_device()).type == 'cpu': return torch.bfloat16 if (width >= 128 or pixels > 128**2) and _cpu_bf16() else torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-@lru_cache
-def _cpu_bf16(): return torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, '_is_avx512_bf16_supported') else False
-
-@contextmanager
-def autocast(dtype:torch.dtype, device:torch.device|None=None):
-    "`torch.autocast` that is a plain no-op for float32"
-    with torch.autocast((device or pick_device()).type, dtype, enabled=dtype!=torch.float32): yield
 
 # %% ../nbs/00_runs.ipynb #e933db0d
 _ledgers = []

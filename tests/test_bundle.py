@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 from dfkd_nb.bundle import adopt, foreign_teacher, load_student
 from dfkd_nb.cli import main
 from dfkd_nb.data import get_data
-from dfkd_nb.models import create_net, train_teacher
+from dfkd_nb.models import create_net
+from dfkd_nb.training import train_teacher
 from dfkd_nb.probes import attention_probes
 
 @pytest.mark.parametrize('name,patches', [('torchvision:vit_b_16', 14), ('deit_tiny_distilled_patch16_224', 14), ('vit_small_patch14_reg4_dinov2', 37)])

@@ -3,7 +3,7 @@ import graph, pytest
 from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
 from dfkd_nb.inversion import APART, INVERSION
-from dfkd_nb.models import RECIPES
+from dfkd_nb.training import RECIPES
 from rehearse import Few, main, rehearse
 
 def test_rehearsal(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ from pathlib import Path
 from PIL import Image
 from dfkd_nb.bundle import Bundle, compress, load_student
 from dfkd_nb.data import get_data
-from dfkd_nb.models import load_classifier, predict
+from dfkd_nb.models import load_classifier
+from dfkd_nb.training import predict
 from dfkd_nb.runs import Run
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ CHAIN = '''
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from dfkd_nb.distill import *; from dfkd_nb.gan import *; from dfkd_nb.models import *
+from dfkd_nb.distill import *; from dfkd_nb.gan import *; from dfkd_nb.models import *; from dfkd_nb.training import *
 from dfkd_nb.data import *; from dfkd_nb.probes import *; from dfkd_nb.runs import *
 Run.epochs.__defaults__ = (0.,)                 # a checkpoint after each epoch
 root, data = Path(sys.argv[1]), get_data('digits')

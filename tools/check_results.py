@@ -6,8 +6,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import graph, report
 from cells import ROOT
 
-FIGURES = {'07_ablations': ['fig13'], '08_detr': ['fig14', 'fig15', 'fig16', 'fig17'], '09_detr_distill': ['fig18', 'fig19'], '02_models': [f'fig{i:02}' for i in range(1, 13)]}    # the paper's numbering; a notebook that runs where it is drawn
-TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02_models': ['table1', 'table3', 'table4', 'table5']}
+FIGURES = {'07_ablations': ['fig13'], '08_detr': ['fig14', 'fig15', 'fig16', 'fig17'], '09_detr_distill': ['fig18', 'fig19'], '02a_training': [f'fig{i:02}' for i in range(1, 13)]}    # the paper's numbering; a notebook that runs where it is drawn
+TABLES  = {'05_fid': ['table2'], '08_detr': ['detr_sizes'], '02a_training': ['table1', 'table3', 'table4', 'table5']}
 GREY, COLOUR = {'digits', 'mnist'}, {'digits_rgb', 'cifar10'}
 DRAWN_FOR = dict.fromkeys(('fig01', 'fig02'), {'digits'}) | dict.fromkeys(('fig04', 'fig08', 'fig11', 'table5'), COLOUR) | \
             dict.fromkeys(('fig03', 'fig05', 'fig06', 'fig07', 'fig09', 'fig10', 'fig12', 'fig13', 'table1', 'table2', 'table3', 'table4'), GREY)     # only where one of these is in the plan

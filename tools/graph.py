@@ -6,17 +6,17 @@ import yaml
 from cells import NBS, ROOT, declared, evals, module, numbered, read, source, tags
 
 # What each stage notebook needs to have run before it, for the same data set and seed
-NEEDS = {'02_models': [], '03_probes': ['02_models'], '04_gan': ['03_probes'], '05_fid': ['04_gan'], '06_distill': ['04_gan'], '07_ablations': ['06_distill'],
+NEEDS = {'02a_training': [], '03_probes': ['02a_training'], '04_gan': ['03_probes'], '05_fid': ['04_gan'], '06_distill': ['04_gan'], '07_ablations': ['06_distill'],
          '08_detr': [], '09_detr_distill': ['08_detr'], '10_ladder': ['03_probes'], '11_deploy': ['06_distill']}
 STAGES = list(NEEDS)
 PER_DATASET = STAGES[1:]        # drawn once per data set, the others once
 # Roughly one smoke job on one core; what starts first follows from these, and no result does
-MINUTES = {'02_models': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6, '10_ladder': 4, '11_deploy': .7}
+MINUTES = {'02a_training': 1, '03_probes': .3, '04_gan': 2, '05_fid': .5, '06_distill': 2.6, '07_ablations': 1.5, '08_detr': 3, '09_detr_distill': 6, '10_ladder': 4, '11_deploy': .7}
 DETECTION = {'08_detr', '09_detr_distill'}             # the notebooks of the detection line …
 BOXES = {'scenes', 'drones'}        # … and its data sets; all others are the classification line's
 
 # Whose arguments a recipe changes
-TAKES = {'recipe': 'models.train_teacher', 'gan_recipe': 'gan.train_generator', 'extractor_recipe': 'fid.train_extractor', 'kd_recipe': 'distill.distill', 'wild_recipe': 'distill.distill', 'inversion_recipe': 'inversion.invert'}
+TAKES = {'recipe': 'training.train_teacher', 'gan_recipe': 'gan.train_generator', 'extractor_recipe': 'fid.train_extractor', 'kd_recipe': 'distill.distill', 'wild_recipe': 'distill.distill', 'inversion_recipe': 'inversion.invert'}
 TAKES_BOXES = {'recipe': 'detr.train_detr', 'gan_recipe': 'detr_distill.train_scene_generator', 'kd_recipe': 'detr_distill.distill_detr'}
 
 # Seeds are whole chains: teacher, probes, generator, student. Other scales are YAML files of the same keys.
@@ -47,7 +47,7 @@ def arguments(module, name, lib=ROOT/'dfkd_nb'):
 def misspelt(nb, params):
     "What a notebook's parameters or recipes name that there is not: else found out when that job's turn comes, maybe hours later."
     names, takes = declared(read(NBS/f'{nb}.ipynb')), TAKES_BOXES if nb in DETECTION else TAKES
-    yield from (f"does not declare {k}; declared are {', '.join(names)}" for k in params.keys()-{*names} if names)
+    yield from (f"does not declare {k}; declared are {', '.join(names)}" for k in params.keys()-{*names, 'dataset', 'seed', 'out'} if names)
     yield from (f"{r}: {takes[r].split('.')[1]} does not take {k}" for r in takes.keys() & params for k in params[r].keys()-arguments(*takes[r].split('.'))-{*['tone']*(r == 'wild_recipe')})
 
 def sets(cfg, nb):

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.runs import Run, _flat, code_hash, identity, load_tree, weights_hash, write_atomic
 
-MADE_BY = {'teacher': 'models.train_teacher', 'generator': 'gan.train_generator', 'student': 'distill.distill', 'detr_teacher': 'detr.train_detr', 'detr_generator': 'detr_distill.train_scene_generator',
+MADE_BY = {'teacher': 'training.train_teacher', 'generator': 'gan.train_generator', 'student': 'distill.distill', 'detr_teacher': 'detr.train_detr', 'detr_generator': 'detr_distill.train_scene_generator',
            'detr_student': 'detr_distill.distill_detr'}
 
 def todays(result):

@@ -7,7 +7,8 @@ from cells import ROOT
 from dfkd_nb.data import get_data
 from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
 from dfkd_nb.detr_distill import GanScenes, _asked
-from dfkd_nb.models import accuracy, load_classifier, predict
+from dfkd_nb.models import load_classifier
+from dfkd_nb.training import accuracy, predict
 from dfkd_nb.runs import load_tree
 
 POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
