@@ -36,7 +36,7 @@ def environment(home=HOME):
 
 def main(args=None):
     python = environment()
-    env = os.environ | dict(OMP_NUM_THREADS='1', MPLBACKEND='Agg', PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    env = os.environ | dict(OMP_NUM_THREADS='1', MPLBACKEND='Agg', DFKD_TRIED=str(HOME/'tried'), PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     return subprocess.run([python, '-m', 'pytest', *(args or QUICK)], cwd=ROOT, env=env).returncode
 
 if __name__ == '__main__': sys.exit(main(sys.argv[1:]))
