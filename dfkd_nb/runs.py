@@ -587,7 +587,7 @@ def finish(self:Run,
 # %% ../nbs/00_runs.ipynb #23f31498
 def _shipped(stage, config):
     "A finished run that travels with the repository and was made with the same arguments (whatever the code was then)"
-    strip = lambda c: {k: v for k,v in c.items() if not k.startswith('code')}
+    strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
             if strip(check_table(RESULT, read_json(f), f)['config']) != strip(config): continue
