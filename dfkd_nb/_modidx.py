@@ -54,6 +54,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.checks._place': ('checks.html#_place', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._plain': ('checks.html#_plain', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._schema': ('checks.html#_schema', 'dfkd_nb/checks.py'),
+                                'dfkd_nb.checks._sequence': ('checks.html#_sequence', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._shown': ('checks.html#_shown', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._small': ('checks.html#_small', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks._there': ('checks.html#_there', 'dfkd_nb/checks.py'),

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Union
 import numpy as np, yaml
-from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypeAliasType
 
 # %% ../nbs/00_checks.ipynb #54e55e29
@@ -63,21 +63,25 @@ PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None))
 
 def _no_plain(kind):
     def check(value):
-        if isinstance(value, PLAIN) and not isinstance(value, kind): raise ValueError(f'must be {_article(kind.__name__)}')
-        return value
+        if not isinstance(value, PLAIN) or isinstance(value, kind): return value
+        raise ValueError(f'must be {_article(kind.__name__)}')
     return check
 
+def _sequence(value):
+    if isinstance(value, (list, tuple)): return value
+    raise ValueError('must be a list')
+
 def _schema(a):
-    "The annotation as pydantic shall see it: sequences are lax about list and tuple, classes of ours refuse plain values"
+    "The annotation as pydantic shall see it: a list may stand for a tuple, classes of ours refuse plain values"
     if isinstance(a, TypeAliasType): return _schema(a.__value__)
     origin, args = typing.get_origin(a), typing.get_args(a)
     if origin is Annotated: return Annotated[(_schema(args[0]), *args[1:])]
     if origin in (Union, types.UnionType): return Union[tuple(map(_schema, args))]
-    if origin in (tuple, list): return Annotated[origin[tuple(x if x is Ellipsis else _schema(x) for x in args)], Strict(False)]
-    if a in (tuple, list): return Annotated[a, Strict(False)]
+    if origin in (tuple, list): a = origin[tuple(x if x is Ellipsis else _schema(x) for x in args)]
+    if origin in (tuple, list) or a in (tuple, list): return Annotated[a, Strict(False), BeforeValidator(_sequence)]
     if a in (int, float, bool, str, dict, Path, None, type(None)) or origin in (dict, typing.Literal): return a
-    if isinstance(a, type) and a not in (object, Any, inspect.Parameter.empty): return Annotated[Any, AfterValidator(_no_plain(a))]
-    return Any
+    if not isinstance(a, type) or a in (object, Any, inspect.Parameter.empty): return Any
+    return Annotated[Any, AfterValidator(_no_plain(a))]
 
 @lru_cache(maxsize=None)
 def _adapter(a): return TypeAdapter(_schema(a), config=ConfigDict(strict=True, allow_inf_nan=False))
@@ -87,7 +91,8 @@ _WORDS = {int: 'a whole number', float: 'a finite number', bool: 'True or False'
           tuple: 'a list', list: 'a list', Path: 'a path', None: 'None', type(None): 'None'}
 _BOUNDS = {'greater_than_equal': 'must be at least {ge}', 'greater_than': 'must be above {gt}', 'less_than_equal': 'must be at most {le}',
            'less_than': 'must be below {lt}', 'finite_number': 'must be a finite number', 'value_error': '{error}',
-           'missing': 'is too short', 'too_long': 'must have at most {max_length} values', 'too_short': 'must have at least {min_length} values'}
+           'missing': 'is too short', 'too_long': 'must have at most {max_length} values',
+           'too_short': 'must have at least {min_length} values'}
 
 def _article(word): return f"{'an' if word[0] in 'AEIOUaeiou' else 'a'} {word}"
 
