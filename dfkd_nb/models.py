@@ -87,6 +87,7 @@ HUGGING_FACE = { # type of model: its classifiers, the first where a folder name
     'dinov2_with_registers': ['Dinov2WithRegistersForImageClassification'],
     'vit_msn': ['ViTMSNForImageClassification'],
     'beit': ['BeitForImageClassification'],
+    'data2vec-vision': ['Data2VecVisionForImageClassification'],
 }
 ACTIVATIONS = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh', 'quick_gelu',
                'relu', 'silu', 'swish', 'selu', 'tanh']
