@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'PLAIN', 'OneOf',
-           'one_of', 'check_value', 'check_arguments', 'NotFinite', 'require_finite', 'open_regular', 'read_text',
-           'parse_json', 'read_json', 'read_yaml', 'tensor_header', 'read_tensors', 'file_hash', 'file_hashes',
-           'check_files']
+           'one_of', 'check_value', 'check_arguments', 'check_table', 'NotFinite', 'require_finite', 'open_regular',
+           'read_text', 'parse_json', 'read_json', 'read_yaml', 'tensor_header', 'read_tensors', 'file_hash',
+           'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
 import hashlib, inspect, json, math, os, stat, types, typing
@@ -167,6 +167,18 @@ def check_arguments(f, # A function with annotations
     return checked
 
 def _checked(p, value, name): return check_value(Any if isinstance(p.annotation, str) else p.annotation, value, name)
+
+# %% ../nbs/00_checks.ipynb #a78c44f5
+def check_table(kinds:dict, # name -> kind of its value; other names may be there too
+                table, # What should be a table of names and values
+                name:str|Path, # What it is called in messages, such as its file
+               ) -> dict: # The same table
+    "Raise `ValueError` if something in a table is missing or not of its kind"
+    if not isinstance(table, dict): raise ValueError(f'{name}: holds {_shown(table)}, and should hold a table of names and values')
+    for key,kind in kinds.items():
+        if key in table: check_value(kind, table[key], f'{name}: {key}')
+        elif type(None) not in typing.get_args(kind): raise ValueError(f'{name}: says nothing of {key}')
+    return table
 
 # %% ../nbs/00_checks.ipynb #95021af6
 class NotFinite(ValueError):

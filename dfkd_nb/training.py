@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'pick_dtype', 'autocast', 'Batches', 'predict', 'accuracy', 'accuracy_on', 'Resume', 'Curve', 'Augment',
-           'Share', 'spread', 'bare', 'mean_over_processes', 'Precision', 'precision_callback', 'fit', 'Clip',
+           'OwnShare', 'spread', 'bare', 'mean_over_processes', 'Precision', 'precision_callback', 'fit', 'Clip',
            'train_teacher']
 
 # %% ../nbs/02a_training.ipynb #7a1c02a3
@@ -121,7 +121,7 @@ class Augment(Callback):
     def __init__(self, how:str): self.how = how
     def before_batch(self): self.learn.xb = (augment(self.xb[0], self.how),)
 
-class Share(Callback):
+class OwnShare(Callback):
     "Leaves each of several processes its share of a batch; all have drawn and augmented the same one"
     order = -4
     def before_batch(self):
@@ -178,7 +178,7 @@ def fit(run:Run, # Where checkpoints and the log go
     dls.n_inp = 1
     opt = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=tuple(betas), weight_decay=wd, fused=True))
     if batches.bs % world()[1]: raise ValueError(f"a batch of {batches.bs} images cannot be shared evenly by {world()[1]} processes: choose bs as a multiple of {world()[1]}")
-    cbs = [c for c in (*cbs, *([Share()] if world()[1] > 1 else []), Resume(run), Curve(run, measure), Clip(), precision_callback(model.width, device)) if c is not None]
+    cbs = [c for c in (*cbs, *([OwnShare()] if world()[1] > 1 else []), Resume(run), Curve(run, measure), Clip(), precision_callback(model.width, device)) if c is not None]
     learn = Learner(dls, spread(model), loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=True, wd_bn_bias=True)
     learn.create_opt()
     with learn.no_bar(), learn.no_logging(): learn.fit(epochs, lr, cbs=ParamScheduler({'lr': combined_cos(.2, lr/25, lr, lr/1e4)}))

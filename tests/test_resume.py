@@ -10,7 +10,7 @@ from pathlib import Path
 torch.set_num_threads(1)
 from dfkd_nb.distill import *; from dfkd_nb.gan import *; from dfkd_nb.models import *; from dfkd_nb.training import *
 from dfkd_nb.data import *; from dfkd_nb.probes import *; from dfkd_nb.runs import *
-Run.epochs.__defaults__ = (0.,)                 # a checkpoint after each epoch
+Run.epochs.__defaults__ = (None, None, 0.)      # a checkpoint after each epoch
 root, data = Path(sys.argv[1]), get_data('digits')
 t = train_teacher(data, model='vit_digits_student', epochs=4, root=root)
 p = class_probes(data, t, root=root)

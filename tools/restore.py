@@ -6,7 +6,7 @@ import argparse, importlib, json, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
-from dfkd_nb.runs import Run, _flat, code_hash, identity, load_tree, weights_hash, write_atomic
+from dfkd_nb.runs import Run, _flat, code_hash, identity, load_tree, seal, weights_hash, write_atomic
 
 MADE_BY = {'teacher': 'training.train_teacher', 'generator': 'gan.train_generator', 'student': 'distill.distill', 'detr_teacher': 'detr.train_detr', 'detr_generator': 'detr_distill.train_scene_generator',
            'detr_student': 'detr_distill.distill_detr'}
@@ -28,9 +28,10 @@ def main(args=None, root=ROOT):
         run = Run(result['stage'], todays(result) if a.trust else result['config'])
         if not run.finished:
             write_atomic(run.path/'weights.safetensors', w.read_bytes())
-            write_atomic(run.path/'result.json', json.dumps({**result, 'weights': weights_hash(_flat(load_tree(w)))}))
+            write_atomic(run.path/'result.json', json.dumps({**result, 'config': run.config, 'weights': weights_hash(_flat(load_tree(w)))}))
             extra = home/'results'/f'{w.stem}.run.json'
             if extra.exists(): write_atomic(run.path/'run.json', extra.read_text(encoding='utf-8'))
+            seal(run.path)
         print(f'{run.path.parent.name}/{run.key}  {w.stem}')
         found += 1
     if not found: print(f'no weights of record in {home/"weights"}', file=sys.stderr)

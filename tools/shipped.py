@@ -4,7 +4,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import graph
 from cells import ROOT
-from dfkd_nb.runs import Run
+from dfkd_nb.runs import Run, seal
 
 LIMIT = 8_000_000                                   # bytes, so that the repository stays light
 STUDENTS = {('gan', 'default'), ('gan', 'unguided'), ('teacher', 'default'), ('wild', 'default'), ('drawn', 'default')}   # (rung, variant) that travel: what a page needs to run alone in minutes
@@ -22,6 +22,7 @@ def main():
         run = Run(r['stage'], r['config'])
         assert run.finished, f'{run.path} is not what {f.name} was recorded from'
         shutil.copytree(run.path, new/run.stage/run.key, ignore=shutil.ignore_patterns('run.json', 'snapshot-*', '.*'))
+        seal(new/run.stage/run.key)                  # without the files that do not travel
     size = sum(f.stat().st_size for f in new.rglob('*') if f.is_file())
     for f in sorted(new.rglob('weights.safetensors')): print(f'{f.stat().st_size/1e6:6.2f} MB  {f.parent.relative_to(new)}')
     if size > LIMIT: sys.exit(f'{size/1e6:.2f} MB are more than the {LIMIT/1e6:.0f} MB that may travel with the repository')

@@ -1,0 +1,382 @@
+"Detection: boxes that are not what a file says"
+import copy, json, os, shutil, time, warnings
+from pathlib import Path
+import numpy as np, pytest, torch
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+from dfkd_nb.detr import *
+from dfkd_nb.detr_distill import *
+
+W, H = 32, 24
+BOXES = [[2, 3, 10, 8], [14, 4, 9, 12], [20, 10, 8, 9], [4, 12, 12, 6]]
+
+def good():
+    "A COCO file of three images of 32×24 pixels, two classes and four objects"
+    owner = [0, 1, 1, 2]
+    return {'images': [dict(id=i, file_name=f'{i}.png', width=W, height=H) for i in range(3)],
+            'categories': [dict(id=1, name='bird'), dict(id=3, name='drone')],
+            'annotations': [dict(id=k, image_id=owner[k], category_id=(1, 3)[k % 2], bbox=list(b), area=b[2]*b[3], iscrowd=0) for k,b in enumerate(BOXES)]}
+
+def write(folder, d=None, name='train', images=True):
+    "Write a COCO file, and the images that `good` names"
+    (folder/name).mkdir(parents=True, exist_ok=True)
+    for i in range(3):
+        if images: Image.fromarray(np.random.default_rng(i).integers(0, 256, (H, W, 3), 'u1')).save(folder/name/f'{i}.png')
+    (folder/f'{name}.json').write_text(d if isinstance(d, str) else json.dumps(good() if d is None else d))
+    return folder/f'{name}.json', folder/name
+
+def changed(change):
+    d = good()
+    change(d)
+    return d
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory): return write(tmp_path_factory.mktemp('coco'))[1]
+
+def said(tmp_path, pictures, change):
+    "What `read_coco` gives for a changed file"
+    file = tmp_path/'x.json'
+    file.write_text(json.dumps(changed(change)))
+    return read_coco(file, pictures)
+
+@pytest.fixture
+def folder(tmp_path):
+    for s in ('train', 'val', 'test'): write(tmp_path, name=s)
+    return tmp_path
+
+def rewrite(folder, split, change):
+    file = folder/f'{split}.json'
+    d = json.loads(file.read_text())
+    change(d)
+    file.write_text(json.dumps(d))
+
+def get(folder, **kw): return get_detection(folder, shortest=24, longest=32, **kw)
+
+
+# ---- records: read right, or refused with their name
+
+ann = lambda k, v, i=1: lambda d: d['annotations'][i].update({k: v})
+img = lambda k, v, i=1: lambda d: d['images'][i].update({k: v})
+cat = lambda k, v, i=1: lambda d: d['categories'][i].update({k: v})
+drop = lambda name, k, i=1: lambda d: d[name][i].pop(k)
+
+REFUSED = {
+    'an image without id':              (drop('images', 'id'), r'images\[1\]: has no id'),
+    'an image without file_name':       (drop('images', 'file_name'), r'images\[1\] \(id 1\): has no file_name'),
+    'a class without name':             (drop('categories', 'name'), r'categories\[1\] \(id 3\): has no name'),
+    'a class without id':               (drop('categories', 'id'), r'categories\[1\]: has no id'),
+    'an object without image':          (drop('annotations', 'image_id'), r'annotations\[1\] \(id 1\): has no image_id'),
+    'an object without class':          (drop('annotations', 'category_id'), r'annotations\[1\] \(id 1\): has no category_id'),
+    'an object without box':            (drop('annotations', 'bbox'), r'annotations\[1\] has no bbox, nor polygons'),
+    'a box that is null, with RLE':     (lambda d: d['annotations'][1].update(bbox=None, segmentation=dict(counts='abc', size=[24, 32])), 'has no bbox, nor polygons'),
+    'a box of three numbers':           (ann('bbox', [1, 2, 3]), r'bbox must be \[x, y, width, height\]'),
+    'a box of five numbers':            (ann('bbox', [1, 2, 3, 4, 5]), 'bbox must be'),
+    'a box of texts':                   (ann('bbox', ['1', '2', '3', '4']), 'bbox must be'),
+    'a box with true in it':            (ann('bbox', [True, 2, 3, 4]), 'bbox must be'),
+    'a box with null in it':            (ann('bbox', [1, 2, None, 4]), 'bbox must be'),
+    'a box that is a table':            (ann('bbox', dict(x=1, y=2, w=3, h=4)), 'bbox must be'),
+    'a box in a list':                  (ann('bbox', [[1, 2, 3, 4]]), 'bbox must be'),
+    'a box of negative width':          (ann('bbox', [9, 2, -3, 4]), 'with a positive size'),
+    'a box of 1e300':                   (ann('bbox', [1, 2, 1e300, 4]), 'bbox must be'),
+    'a box of an integer of 400 digits': (ann('bbox', [1, 2, 10**400, 4]), 'bbox must be'),
+    'an unknown image':                 (ann('image_id', 77), 'there is no image 77'),
+    'an unknown class':                 (ann('category_id', 2), 'there is no category 2; there are 1, 3'),
+    'an id that is null':               (img('id', None), r'images\[1\]: id must be a whole number or a text, got None'),
+    'an id that is true':               (img('id', True), 'id must be a whole number'),
+    'an id of 1.5':                     (img('id', 1.5), 'id must be a whole number'),
+    'an id that is a list':             (ann('image_id', [1]), r'annotations\[1\] \(id 1\): image_id must be'),
+    'an id that is empty':              (img('id', ''), 'id must have 1 to 200 characters'),
+    'two images of one id':             (img('id', 0), 'images share their id'),
+    'two images of ids 0 and "0"':      (img('id', '0'), 'images share their id'),
+    'two images of one file':           (img('file_name', './0.png'), 'images share their file_name'),
+    'two classes of one id':            (cat('id', 1), 'categories share their id'),
+    'two classes of one name':          (cat('name', 'bird '), 'categories share their name'),
+    'two objects of one id':            (ann('id', 0), 'share the id 0 and differ'),
+    'a class whose name is a number':   (cat('name', 3), r'categories\[1\] \(id 3\): name must be a text'),
+    'a class without a letter':         (cat('name', ' '), 'name must have 1 to 500'),
+    'a class name of two lines':        (cat('name', 'a\nb'), 'name must not hold control characters'),
+    'a crowd of "perhaps"':             (ann('iscrowd', 'perhaps'), 'iscrowd must be 0 or 1'),
+    'a crowd of 2':                     (ann('iscrowd', 2), 'iscrowd must be 0 or 1'),
+    'images that are null':             (lambda d: d.update(images=None), 'images must be a list, got None'),
+    'annotations as a table':           (lambda d: d.update(annotations={'0': d['annotations'][0]}), 'annotations must be a list'),
+    'no categories':                    (lambda d: d.pop('categories'), 'no categories'),
+    'an image that is null':            (lambda d: d['images'].__setitem__(1, None), r'images\[1\]: must be a table'),
+    'an object that is a number':       (lambda d: d['annotations'].__setitem__(1, 5), r'annotations\[1\]: must be a table'),
+    'a width that is a text':           (img('width', '32'), r"width must be a number, got '32'"),
+    'a width of 32.5':                  (img('width', 32.5), 'is said to have 32.5×24 pixels'),
+    'a negative height':                (img('height', -24), 'is said to have 32×-24 pixels'),
+    'width and height swapped':         (lambda d: [i.update(width=H, height=W) for i in d['images']], r'is said to have 24×32 pixels \(width×height\)'),
+    'files of half the size':           (lambda d: [i.update(width=2*W, height=2*H) for i in d['images']], 'is said to have 64×48 pixels'),
+    'files of double the size':         (lambda d: [i.update(width=W//2, height=H//2) for i in d['images']], 'its boxes would be wrong'),
+    'a file outside, by ..':            (img('file_name', '../../x.png'), 'leads out of'),
+    'a file outside, by a way inside':  (img('file_name', 'a/../../../etc/passwd'), 'leads out of'),
+    'a file outside, from the root':    (img('file_name', '/etc/hostname'), 'is an absolute path'),
+    'a file outside, by backslashes':   (img('file_name', '..\\..\\x.png'), 'leads out of'),
+    'a file on drive C':                (img('file_name', 'C:\\x\\0.png'), 'is an absolute path'),
+    'a file name with a null byte':     (img('file_name', '1\0.png'), 'must not hold control characters'),
+    'a file name that is half a character': (img('file_name', '\ud800.png'), 'must not hold control characters'),
+    'a file name of 10,000 letters':    (img('file_name', 'x'*10**4), 'must have 1 to 500'),
+    'a file name of 300 letters':       (img('file_name', 'x'*300), 'images are not in'),
+    'a file name that is a number':     (img('file_name', 1), 'file_name must be a text, got 1'),
+    'the folder as a file':             (img('file_name', '.'), 'is a folder, not a file'),
+    'corners for widths':               (lambda d: [a.update(bbox=[a['bbox'][0], a['bbox'][1], a['bbox'][0]+a['bbox'][2], a['bbox'][1]+a['bbox'][3]]) for a in d['annotations']], 'all fit as corners'),
+    'shares for pixels':                (lambda d: [a.update(bbox=[v/32 for v in a['bbox']]) for a in d['annotations']], 'in pixels, multiply'),
+}
+
+@pytest.mark.parametrize('what', REFUSED)
+def test_refused(what, tmp_path, pictures, tried):
+    change, says = REFUSED[what]
+    tried.refused(what, lambda: said(tmp_path, pictures, change), says, (ValueError, FileNotFoundError))
+
+same = lambda r: [x['boxes'] for x in r[0]] == [BOXES[:1], BOXES[1:3], BOXES[3:]]
+READ = {
+    'ids as texts here, numbers there': (lambda d: [a.update(image_id=str(a['image_id'])) for a in d['annotations']], same, 'the same boxes'),
+    'ids with a point (1.0)':           (lambda d: [a.update(image_id=float(a['image_id']), category_id=float(a['category_id'])) for a in d['annotations']], same, 'the same boxes'),
+    'ids that are names':               (lambda d: [i.update(id=f'a{i["id"]}') for i in d['images']]+[a.update(image_id=f'a{a["image_id"]}') for a in d['annotations']], same, 'the same boxes'),
+    'huge ids':                         (lambda d: [i.update(id=i['id']+2**70) for i in d['images']]+[a.update(image_id=a['image_id']+2**70) for a in d['annotations']], same, 'the same boxes'),
+    'objects without ids':              (lambda d: [a.pop('id') for a in d['annotations']], same, 'the same boxes'),
+    'no area, no iscrowd':              (lambda d: [(a.pop('area'), a.pop('iscrowd')) for a in d['annotations']], same, 'the same boxes'),
+    'no width and height':              (lambda d: [(i.pop('width'), i.pop('height')) for i in d['images']], same, 'the sizes of the files'),
+    'a width of null, a height of 0':   (lambda d: [i.update(width=None, height=0) for i in d['images']], same, 'the sizes of the files'),
+    'sizes with a point (32.0)':        (lambda d: [i.update(width=32., height=24.) for i in d['images']], same, 'the same boxes'),
+    'a bbox that is a polygon':         (lambda d: [a.update(bbox=None, segmentation=[[x, y, x+w, y, x+w, y+h, x, y+h]]) for a in d['annotations'] for x,y,w,h in [a['bbox']]], same, 'the box around the polygon'),
+    'a box without height':             (ann('bbox', [3, 4, 5, 0]), lambda r: r[2]['flat'] == 1 and r[2]['objects'] == 3, 'left out and counted'),
+    'a box of a millionth pixel':       (ann('bbox', [3, 4, 5, 1e-6]), lambda r: r[2]['flat'] == 1, 'left out and counted'),
+    'a box outside':                    (ann('bbox', [300, 4, 5, 5]), lambda r: r[2]['outside'] == 1, 'left out and counted'),
+    'a box over the edge':              (ann('bbox', [25, -4, 50, 10]), lambda r: r[2]['clipped'] == 1 and r[0][1]['boxes'][0] == [25, 0, 7, 6], 'cut at the edge'),
+    'a crowd':                          (ann('iscrowd', 1), lambda r: r[2]['crowds'] == 1 and r[2]['objects'] == 3, 'left out and counted'),
+    'a crowd without a box':            (lambda d: d['annotations'][1].update(iscrowd=True, bbox=None), lambda r: r[2]['crowds'] == 1, 'left out and counted'),
+    'an object that is there twice':    (lambda d: d['annotations'].append({**d['annotations'][0], 'id': 99}), lambda r: same(r) and r[2]['doubled'] == 1, 'once, and counted'),
+    'a record that is there twice':     (lambda d: d['annotations'].append(d['annotations'][0]), lambda r: same(r) and r[2]['doubled'] == 1, 'once, and counted'),
+    'an image without objects':         (lambda d: d['annotations'].pop(0), lambda r: r[2]['empty'] == 1, 'kept and counted'),
+    'class ids with gaps':              (lambda d: None, lambda r: [x['labels'] for x in r[0]] == [[0], [1, 0], [1]], 'labels 0 and 1'),
+    'classes in no order':              (lambda d: d['categories'].reverse(), lambda r: r[1] == ['bird', 'drone'], 'by their ids'),
+    'fields that nobody knows':         (lambda d: [x.update(model_config=1, foo={'a': []}) for k in d for x in d[k]], same, 'the same boxes'),
+    'a name with a backslash':          (img('file_name', '.\\1.png'), same, 'the same boxes'),
+    'a picture that is not named':      (lambda d: (d['images'].pop(0), d['annotations'].pop(0)), lambda r: r[2]['extra'] == 1, 'left out and counted'),
+}
+
+@pytest.mark.parametrize('what', READ)
+def test_read(what, tmp_path, pictures, tried):
+    change, right, answer = READ[what]
+    assert right(r := said(tmp_path, pictures, change)), r
+    tried(what, answer)
+
+@pytest.mark.parametrize('what, text, says', [
+    ('a JSON cut short', json.dumps(good())[:-9], 'is no JSON'),
+    ('nothing', '', 'is no JSON'),
+    ('a list', '[]', "not in COCO's format: no images, categories, annotations"),
+    ('a number', '3', "not in COCO's format"),
+    ('3,000 brackets in brackets', '['*3000+']'*3000, 'nested'),
+    ('NaN in a box', json.dumps(good()).replace('[2, 3, 10, 8]', '[NaN, 3, 10, 8]'), 'NaN'),
+    ('1e999 in a box', json.dumps(good()).replace('[2, 3, 10, 8]', '[1e999, 3, 10, 8]'), 'no finite number'),
+    ('a box said twice', json.dumps(good()).replace('"area"', '"bbox": [1, 2, 3, 4], "area"', 1), 'twice')])
+def test_no_json(what, text, says, tmp_path, pictures, tried):
+    (tmp_path/'x.json').write_text(text)
+    tried.refused(what, lambda: read_coco(tmp_path/'x.json', pictures), says)
+
+def test_files(tmp_path, pictures, tried):
+    file, folder = write(tmp_path)
+    (tmp_path/'out.png').write_bytes((folder/'1.png').read_bytes())
+    keep = (folder/'1.png').read_bytes()
+    def with_(make):
+        (folder/'1.png').unlink(missing_ok=True)
+        make(folder/'1.png')
+    for what, make, says in [
+            ('an image that is not there', lambda p: None, '1 of 3 images are not in'),
+            ('a link out of the folder', lambda p: p.symlink_to(tmp_path/'out.png'), 'leads out of'),
+            ('a link to nothing', lambda p: p.symlink_to(folder/'nowhere'), 'are not in'),
+            ('a pipe for an image', lambda p: os.mkfifo(p), 'a pipe'),
+            ('a text for an image', lambda p: p.write_text('hello'), 'is none of PNG'),
+            ('an empty image', lambda p: p.write_bytes(b''), 'is empty')]:
+        with_(make)
+        tried.refused(what, lambda: read_coco(file, folder), says, (ValueError, FileNotFoundError))
+    with_(lambda p: p.symlink_to('0.png'))
+    assert same(read_coco(file, folder)); tried('a link within the folder', 'followed')
+    with_(lambda p: p.write_bytes(keep))
+    tried.refused('a JSON that is not there', lambda: read_coco(tmp_path/'y.json', folder), 'there is no such file', FileNotFoundError)
+    tried.refused('a folder that is not there', lambda: read_coco(file, tmp_path/'nowhere'), 'there is no such folder', FileNotFoundError)
+    tried.refused('a folder for a JSON', lambda: read_coco(folder, folder), 'is a folder')
+    big = tmp_path/'big.json'
+    with open(big, 'wb') as f: f.truncate(2 << 30)
+    tried.refused('a JSON of 2 GB', lambda: read_coco(big, folder), 'at most 1,073,741,824')
+
+@pytest.mark.parametrize('where', ['jpeg', 'png', 'webp', 'png, noted last'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_turned(where, orientation, tmp_path, tried):
+    "A white box on black: whatever the JSON speaks of, the boxes lie on it"
+    kind = where[:4].strip(',')
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.zeros((H, W, 3), 'u1')
+    stored[4:12, 6:20] = 255
+    (tmp_path/'train').mkdir()
+    file = tmp_path/f'train/a.{kind}'
+    Image.fromarray(stored).save(file, exif=exif, **({} if kind == 'png' else dict(quality=100)))
+    if where.endswith('last'):              # the note behind the pixels
+        data = file.read_bytes()
+        i = data.index(b'eXIf')-4
+        n = 12+int.from_bytes(data[i:i+4], 'big')
+        file.write_bytes(data[:i]+data[i+n:-12]+data[i:i+n]+data[-12:])
+    upright = np.asarray(Image.open(file).transpose(TURN) if (TURN := __import__('dfkd_nb.data', fromlist=['TURNS']).TURNS.get(orientation)) else Image.open(file))
+    ys, xs = np.nonzero(upright[..., 0] > 128)
+    want = [xs.min(), ys.min(), xs.max()+1-xs.min(), ys.max()+1-ys.min()]
+    for box, size, of in ((want, upright.shape[1::-1], 'upright'), ([6, 4, 14, 8], (W, H), 'stored')):
+        if of == 'stored' and orientation < 5: continue      # both have one size: the upright one is meant
+        d = dict(images=[dict(id=1, file_name=file.name, width=size[0], height=size[1])], categories=[dict(id=1, name='a')],
+                 annotations=[dict(image_id=1, category_id=1, bbox=list(map(int, box)))])
+        (tmp_path/'train.json').write_text(json.dumps(d))
+        [r], _, n = read_coco(tmp_path/'train.json', tmp_path/'train')
+        assert np.allclose(r['boxes'], [want], atol=1) and (r['height'], r['width']) == upright.shape[:2]
+        assert n['turned'] == (of == 'stored')
+        if where == 'jpeg': tried(f'EXIF orientation {orientation}, boxes of the {of} picture', 'on the object')
+
+
+# ---- sets
+
+def test_set(folder, tried):
+    data = get(folder)
+    x, labels, boxes = data.read('train')
+    assert x.shape == (3, 3, H, W) and labels.tolist() == [[0, -1], [1, 0], [1, -1]]
+    assert torch.allclose(boxes[0, 0], torch.tensor([7/W, 7/H, 10/W, 8/H]))
+    tried('a set as it should be', 'its boxes')
+
+def spelt(to):
+    def rename(f):
+        for end in ('', '.json'): (f/f'val{end}').rename(f/f'{to}{end}')
+    return rename
+
+def roboflow(f):
+    spelt('valid')(f)
+    for s in ('train', 'valid', 'test'): (f/f'{s}.json').rename(f/s/'_annotations.coco.json')
+
+def coco2017(inside):
+    def move(f):
+        (f/'annotations').mkdir(); (f/'images').mkdir()
+        for s in ('train', 'val', 'test'):
+            (f/f'{s}.json').rename(f/f'annotations/instances_{s}2017.json')
+            (f/s).rename(f/(f'images/{s}2017' if inside else f'{s}2017'))
+    return move
+
+@pytest.mark.parametrize('what, move, kw', [
+    ('`valid` for `val`', spelt('valid'), {}), ('`validation` for `val`', spelt('validation'), {}),
+    ('another name for `val`', spelt('dev'), dict(splits={'val': 'dev'})),
+    ("Roboflow's layout", roboflow, {}), ("COCO's layout", coco2017(False), {}), ("COCO's layout, images/ inside", coco2017(True), {}),
+    ('a layout of your own', lambda f: [(f/f'{s}.json').rename(f/s/'a.json') for s in ('train', 'val', 'test')], dict(annotations='{split}/a.json'))])
+def test_layouts(what, move, kw, folder, tried):
+    move(folder)
+    for s in ('train', 'val', 'test'): assert len(get(folder, **kw).read(s)[0]) == 3
+    tried(what, 'found')
+
+def no_objects(d): d['annotations'].clear()
+def no_images(d): d.update(images=[], annotations=[])
+def one_class(d): d.update(annotations=[a for a in d['annotations'] if a['category_id'] == 1])
+
+@pytest.mark.parametrize('what, change, says, kw', [
+    ('no ground truth in val', lambda f: rewrite(f, 'val', no_objects), r'val.json: there is no object in its 3 images', {}),
+    ('no ground truth in test', lambda f: rewrite(f, 'test', no_objects), r'test.json: there is no object', {}),
+    ('no ground truth in train', lambda f: rewrite(f, 'train', no_objects), r'train.json: there is no object', {}),
+    ('a split without images', lambda f: rewrite(f, 'test', no_images), r'test.json: there is no object in its 0 images', {}),
+    ('a class without a box in train', lambda f: rewrite(f, 'train', one_class), 'has boxes of drone, of which train.json of train has none', {}),
+    ('a class that only val knows', lambda f: rewrite(f, 'val', cat('name', 'kite')), 'has boxes of kite', {}),
+    ('no val', lambda f: (f/'val.json').unlink(), 'there are no annotations of the split val', {}),
+    ('val.json and valid.json', lambda f: (f/'valid.json').write_text('{}'), 'lies in several places: val.json, valid.json', {}),
+    ('train.json, and annotations in train/', lambda f: (f/'train/_annotations.coco.json').write_text('{}'), 'lies in several places', {}),
+    ('annotations= without {split}', lambda f: None, r'annotations must name a place with \{split\} in it', dict(annotations='train.json')),
+    ('splits= of another split', lambda f: None, 'splits may name train, val, test', dict(splits={'dev': 'x'})),
+    ('splits= that is no text', lambda f: None, 'splits', dict(splits={'val': 3})),
+    ('an image cut short', lambda f: (f/'train/1.png').write_bytes((f/'train/1.png').read_bytes()[:120]), 'cannot be read as an image', {})])
+def test_sets_refused(what, change, says, kw, folder, tried):
+    change(folder)
+    tried.refused(what, lambda: get(folder, **kw).read('train'), says)
+
+@pytest.mark.parametrize('kw, says', [(dict(shortest=0), 'shortest must be at least 4'), (dict(longest=10**6), 'longest must be at most'),
+    (dict(shortest=64, longest=32), 'longest must be at least shortest'), (dict(n_train=0), 'n_train must be at least 1'), (dict(size=True), 'size must be a whole number'),
+    (dict(shortest=float('nan')), 'shortest must be')])
+def test_arguments_of_sets(kw, says, folder, tried):
+    tried.refused(f'get_detection with {kw}', lambda: get_detection(folder, **kw), says)
+
+def test_names(folder, tried, monkeypatch):
+    tried.refused('the empty name', lambda: get_detection(''), 'is empty')
+    tried.refused('no such name', lambda: get_detection('nowhere'), "neither 'scenes' nor a folder")
+    folder.joinpath('scenes').mkdir()
+    for p in list(folder.iterdir()):
+        if p.name != 'scenes': shutil.move(p, folder/'scenes')
+    monkeypatch.chdir(folder)
+    with pytest.warns(UserWarning, match='the drawn set of that name is passed over'): data = get('scenes')
+    assert data.classes == ['bird', 'drone']
+    tried('`scenes`, where there is a folder scenes/', 'the folder; the drawn set is said to be passed over')
+
+def test_unused_class(folder, tried):
+    for s in ('train', 'val', 'test'): rewrite(folder, s, lambda d: d['categories'].insert(0, dict(id=0, name='things', supercategory='none')))
+    with pytest.warns(UserWarning, match='left out 1 classes without a box: things'): data = get(folder)
+    assert data.classes == ['bird', 'drone'] and data.read('val')[1].tolist() == [[0, -1], [1, 0], [1, -1]]
+    tried("Roboflow's category without a box", 'left out and said')
+
+def test_classes_by_name(folder, tried):
+    rewrite(folder, 'val', lambda d: (d['categories'][0].update(id=3), d['categories'][1].update(id=1), [a.update(category_id=4-a['category_id']) for a in d['annotations']]))
+    assert (data := get(folder)).read('val')[1].tolist() == data.read('train')[1].tolist()
+    tried('other ids for the same classes in val', 'told apart by their names')
+
+def test_dropped_is_said(folder, tried):
+    rewrite(folder, 'train', lambda d: d['annotations'].append(dict(id=50, image_id=0, category_id=1, bbox=[1, 1, 0, 5])))
+    with pytest.warns(UserWarning, match='train.json: left out 1 boxes without area'): data = get(folder)
+    assert data.identity['met']['train']['flat'] == 1
+    tried('a box of zero width (COCO has some)', 'left out, counted and said')
+
+def test_mixed_depths(folder, tried):
+    "16 bits, grey, transparent: through `open_image`"
+    Image.fromarray(np.full((H, W), 257*100, np.uint16)).save(folder/'train/0.png')
+    Image.new('RGBA', (W, H), (0, 0, 0, 0)).save(folder/'train/1.png')
+    x = get(folder).read('train')[0]
+    assert (x[0] == 100).all() and (x[1] == 255).all()
+    tried('frames of 16 bits, frames that are transparent', 'as every reader has them')
+
+def test_large_file(tmp_path, pictures):
+    "100,000 annotations are checked in seconds."
+    d = good()
+    d['annotations'] = [dict(id=i, image_id=i % 3, category_id=1, bbox=[i % 20, i % 11, 1+i % 7/8, 2+i/10**5]) for i in range(10**5)]
+    (tmp_path/'x.json').write_text(json.dumps(d))
+    start = time.time()
+    assert read_coco(tmp_path/'x.json', pictures)[2]['objects'] == 10**5
+    assert time.time()-start < 10
+
+
+# ---- a valid file, mutated at random
+
+VALUES = st.sampled_from([None, True, 0, -1, 1, 1.5, 3, 10**30, 1e308, '', '1', 'x', '../x', [], {}, [1], [1, 2, 3, 4], [0, 0, 0, 0], ['a']*4, {'a': 1}, [[]], [[1, 2, 3, 4, 5, 6]]])
+
+@st.composite
+def mutated(draw):
+    "A valid COCO file in which up to three things were changed, taken away, or doubled"
+    d = good()
+    for _ in range(draw(st.integers(1, 3))):
+        at, places = d, []
+        while isinstance(at, (dict, list)) and at:
+            key = draw(st.sampled_from(sorted(at)) if isinstance(at, dict) else st.integers(0, len(at)-1))
+            places.append((at, key))
+            at = at[key]
+        if not places: break
+        inside, key = places[draw(st.integers(0, len(places)-1))]
+        how = draw(st.integers(0, 4))
+        if how == 0: del inside[key]
+        elif how == 1 and isinstance(inside, list): inside.append(copy.deepcopy(inside[key]))
+        else: inside[key] = copy.deepcopy(draw(VALUES))
+    return d
+
+@settings(derandomize=True, max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(mutated())
+def test_fuzz(pictures, d):
+    "Read right, or refused in one line with the file's name."
+    file = pictures.parent/'fuzz.json'
+    file.write_text(json.dumps(d))
+    try: records, classes, n = read_coco(file, pictures)
+    except (ValueError, FileNotFoundError) as e:
+        assert type(e) in (ValueError, FileNotFoundError) and '\n' not in str(e) and len(str(e)) < 700
+        assert 'fuzz.json' in str(e) or str(pictures) in str(e)
+        return
+    assert n['objects'] == sum(len(r['labels']) for r in records) and len(set(classes)) == len(classes)
+    for r in records:
+        assert (r['width'], r['height']) == (W, H) and len(r['labels']) == len(r['boxes'])
+        assert all(0 <= l < len(classes) for l in r['labels'])
+        for x, y, w, h in r['boxes']: assert 0 <= x < x+w <= W+1e-9 and 0 <= y < y+h <= H+1e-9
