@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['GANS', 'Width', 'Widths', 'SNAPSHOTS', 'GAN_RECIPES', 'STRONG', 'Generator', 'Discriminator', 'pad_to', 'crop_to',
            'StrongGenerator', 'StrongDiscriminator', 'diff_augment', 'bce_d', 'bce_g', 'hinge_d', 'hinge_g',
-           'attention_loss', 'read_probes', 'unscaled_dtype', 'keep_settings', 'Guide', 'class_spread', 'balance',
-           'health', 'Averaged', 'Game', 'game_steps', 'play', 'check_game', 'new_game', 'generate', 'halves',
-           'note_progress', 'appraise', 'train_generator', 'GanSource']
+           'attention_loss', 'read_probes', 'unscaled_dtype', 'Guide', 'guide_of', 'class_spread', 'balance', 'health',
+           'Averaged', 'keep_settings', 'Game', 'game_steps', 'steps_used', 'play', 'check_game', 'new_nets',
+           'generate', 'halves', 'note_progress', 'appraise', 'generator_result', 'train_generator', 'GanSource']
 
 # %% ../nbs/04_gan.ipynb #00aa325e
 from copy import deepcopy
@@ -82,6 +82,7 @@ def pad_to(x:torch.Tensor, # (n,C,H,W)
     a, b = (size-w)//2, (size-h)//2
     return F.pad(x, (a, size-w-a, b, size-h-b))
 
+# %% ../nbs/04_gan.ipynb #78949c35
 def crop_to(x:torch.Tensor, # (n,C,H,W)
             size:int|tuple, # Pixels of the side, or (height, width)
            ) -> torch.Tensor:
@@ -103,6 +104,7 @@ class _ClassNorm(nn.Module):
         nn.init.zeros_(self.bias.weight)
     def forward(self, x, y): return self.bn(x)*self.gain(y)[:,:,None,None]+self.bias(y)[:,:,None,None]
 
+# %% ../nbs/04_gan.ipynb #d042917e
 class _Up(nn.Module):
     "Residual block that doubles the size"
     def __init__(self, a, b, classes):
@@ -123,7 +125,7 @@ class StrongGenerator(nn.Module):
     def __init__(self,
                  chans:int=3, # Channels of the image
                  classes:int=10, # K
-                 widths:tuple=(128, 128, 64), # Channels after each doubling of 4×4; the image has 4·2^len(widths) pixels
+                 widths:tuple=(128, 128, 64), # Channels after each doubling of 4×4: 4·2^len(widths) pixels
                  z:int=100, # Width of the noise
                 ):
         super().__init__()
@@ -152,6 +154,7 @@ class _Down(nn.Module):
         h = self.c1(x if self.first else F.relu(x))
         return F.avg_pool2d(self.c2(F.relu(h)), 2)+self.skip(F.avg_pool2d(x, 2))
 
+# %% ../nbs/04_gan.ipynb #44182e24
 class StrongDiscriminator(nn.Module):
     "A residual projection discriminator: (images (n,C,H,W) in 0…1, labels (n,)) to logits (n,)"
     def __init__(self,
@@ -201,6 +204,7 @@ def hinge_d(real, fake):
     "The discriminator's hinge loss"
     return (F.relu(1-real).mean()+F.relu(1+fake).mean())/2
 
+# %% ../nbs/04_gan.ipynb #33e422ed
 def hinge_g(fake):
     "The generator's side of the hinge game"
     return -fake.mean()
@@ -215,7 +219,7 @@ GANS = { # name: generator, discriminator, loss of D, loss of G, what D looks th
 def attention_loss(ap:torch.Tensor, # (n,N) probes of generated images
                    cap:torch.Tensor, # (K,N) class probes
                    y:torch.Tensor, # (n,) labels asked for
-                   centred:bool=False, # Compare deviations from the mean class probe: what all classes share does not count
+                   centred:bool=False, # Compare deviations from the mean class probe, which all classes share
                   ) -> torch.Tensor: # scalar in 0…2
     "1 − cosine of probe and class probe (Eq. 3–4), mean over images"
     if centred: ap, cap = ap-cap.mean(0), cap-cap.mean(0)
@@ -233,7 +237,8 @@ def read_probes(probes:Run, # A finished run of `class_probes`
     of = said['config'].get('teacher') or {}
     if of.get('weights', teacher.result['weights']) != teacher.result['weights']:
         raise ValueError('the class probes are those of another teacher: make them with this one')
-    if len(cap) != classes: raise ValueError(f"{len(cap)} class probes for {classes} classes: use the probes of this teacher")
+    if len(cap) != classes:
+        raise ValueError(f"{len(cap)} class probes for {classes} classes: use the probes of this teacher")
     made = said['params'].get('block', block)
     net = load_classifier(teacher)
     if list(Probe(net, made).which) != list(Probe(net, block).which):
@@ -248,15 +253,9 @@ def unscaled_dtype(width:int, # Of the widest network
     dtype = pick_dtype(width, device)
     return torch.float32 if dtype == torch.float16 else dtype
 
-def keep_settings(opt:torch.optim.Optimizer) -> torch.optim.Optimizer:
-    "An optimiser that, continued from a checkpoint, keeps the settings of this device (such as `capturable`)"
-    own = [{k: v for k,v in g.items() if k != 'params'} for g in opt.param_groups]
-    def keep(_, state): return {**state, 'param_groups': [{**g, **mine} for g,mine in zip(state['param_groups'], own)]}
-    opt.register_load_state_dict_pre_hook(keep)
-    return opt
-
+# %% ../nbs/04_gan.ipynb #18786c02
 class Guide:
-    "The attention loss of generated images, while it is open; raises `ValueError` for probes of another grid"
+    "The attention loss of generated images, while it is open"
     def __init__(self,
                  model:Classifier, # The teacher, frozen
                  cap:torch.Tensor, # Class probes (K,N)
@@ -276,6 +275,7 @@ class Guide:
         return self
     def __exit__(self, *_): self.open.__exit__(*_)
 
+# %% ../nbs/04_gan.ipynb #14490f9d
 @patch
 def look(self:Guide, images:torch.Tensor) -> torch.Tensor: # (n,C,H,W) -> (n,N)
     "Where the teacher looks in the first images"
@@ -288,12 +288,29 @@ def __call__(self:Guide, images, labels) -> torch.Tensor: # scalar
     "The attention loss"
     return attention_loss(self.look(images), self.cap, labels[:self.images], self.centred)
 
+# %% ../nbs/04_gan.ipynb #9031ddc0
 @patch
 def check(self:Guide, shape:tuple): # (C, H, W) of the images
-    "Look once at an even image: has its probe as many patches as the class probes?"
-    with torch.no_grad(): n = self.look(torch.zeros(1, *shape, device=self.device)).shape[1]
+    "Look once at an even image; raises `ValueError` where its probe has other patches than the class probes"
+    with self, torch.no_grad(): n = self.look(torch.zeros(1, *shape, device=self.device)).shape[1]
     if n != self.cap.shape[1]:
-        raise ValueError(f"the class probes have {self.cap.shape[1]} patches, the teacher {n}: make the probes with this teacher")
+        raise ValueError(f"the class probes have {self.cap.shape[1]} patches, the teacher {n}: "
+                         "make the probes with this teacher")
+
+# %% ../nbs/04_gan.ipynb #65a26914
+def guide_of(probes:Run, # Class probes
+             teacher:Run, # A finished teacher
+             model:Classifier, # The same, loaded and frozen
+             shape:tuple, # (C, H, W) of the images
+             block:int|str=-1, # Which block is probed
+             images:int|None=None, # Images of a batch that are looked at; default: all
+             centred:bool=False, # Compare deviations from the mean class probe
+            ) -> Guide:
+    "The guide that a teacher and its class probes make; raises `ValueError` where they do not belong together"
+    kind = probes.result['params'].get('probe', 'attention')
+    guide = Guide(model, read_probes(probes, teacher, block), block, kind, shape[-2:], images, centred)
+    guide.check(shape)
+    return guide
 
 # %% ../nbs/04_gan.ipynb #06e7039f
 def class_spread(x:torch.Tensor, # (n,C,H,W) floats
@@ -318,7 +335,7 @@ def health(x:torch.Tensor, # Generated images, floats (n,C,H,W)
            real_spread:float, # `class_spread` of real images
           ) -> dict:
     "Diversity, balance and label agreement of generated images, and whether they look collapsed"
-    require_finite({'images': x, 'logits': logits, 'real_spread': real_spread}, "the generator's images, and what the teacher says of them")
+    require_finite({'images': x, 'logits': logits, 'real_spread': real_spread}, "the images and the teacher's answers")
     if not len(x): raise ValueError('health of no images: generate some')
     h = {'diversity': class_spread(x, y)/real_spread if real_spread > 0 else 1.,
          'balance': balance(logits.argmax(1), logits.shape[1]),
@@ -334,7 +351,9 @@ class Averaged:
                 ):
         self.module = deepcopy(model)
         self.decay,self.begun = decay,False
-    def pairs(self, model): return zip((*self.module.parameters(), *self.module.buffers()), (*model.parameters(), *model.buffers()))
+    def pairs(self, model): # of tensors: the average's and the model's
+        own, new = ([*m.parameters(), *m.buffers()] for m in (self.module, model))
+        return list(zip(own, new))
     def state_dict(self): return {'begun': self.begun, 'module': self.module.state_dict()}
     def load_state_dict(self, s):
         self.begun = s['begun']
@@ -342,14 +361,24 @@ class Averaged:
     @torch.no_grad()
     def update(self, model):
         "A step of the average, after one of the model"
-        floats = [(a, b) for a,b in self.pairs(model) if a.is_floating_point()]
-        for a, b in self.pairs(model):
+        pairs = self.pairs(model)
+        for a, b in pairs:
             if not self.begun: a.copy_(b)
             elif not a.is_floating_point(): a.copy_(a*self.decay+b*(1-self.decay))
-        if self.begun: torch._foreach_lerp_(*map(list, zip(*floats)), 1-self.decay)
+        own, new = zip(*(p for p in pairs if p[0].is_floating_point()))
+        if self.begun: torch._foreach_lerp_(own, new, 1-self.decay)
         self.begun = True
 
 # %% ../nbs/04_gan.ipynb #01b214a1
+def keep_settings(opt:torch.optim.Optimizer) -> torch.optim.Optimizer:
+    "An optimiser that takes from a checkpoint its moments, not its settings"
+    own = [{k: v for k,v in g.items() if k != 'params'} for g in opt.param_groups]
+    def keep(_, state):
+        return {**state, 'param_groups': [{**g, **mine} for g,mine in zip(state['param_groups'], own)]}
+    opt.register_load_state_dict_pre_hook(keep)
+    return opt
+
+# %% ../nbs/04_gan.ipynb #d2a05d16
 class Game:
     "A generator and a discriminator that train against each other, Adam for both, and the generator's average"
     def __init__(self,
@@ -371,6 +400,7 @@ class Game:
         adam = partial(torch.optim.Adam, lr=lr, betas=tuple(betas), weight_decay=wd, fused=True, capturable=capturable)
         self.g,self.d = (keep_settings(adam(m.parameters())) for m in (G, D))
 
+# %% ../nbs/04_gan.ipynb #94dfde3c
 @patch(as_prop=True)
 def parts(self:Game) -> dict:
     "What a checkpoint must hold"
@@ -438,14 +468,19 @@ def game_steps(game:Game,
                augment:str='none', # What real images are seen through
               ) -> tuple: # plain step, guided step: functions of (images, labels)
     "The two kinds of step, replayed on a GPU"
-    plain = partial(game.step, augment=augment)
-    return Graphed(plain, 'gan step'), Graphed(partial(plain, guide=guide, lam=lam), 'guided gan step')
+    plain, opts = partial(game.step, augment=augment), (game.g, game.d)
+    return Graphed(plain, 'gan step', opts), Graphed(partial(plain, guide=guide, lam=lam), 'guided gan step', opts)
 
+def steps_used(*steps:Graphed) -> str|None:
+    "How steps were computed, for `run.json`: 'cuda graphs', or why not; None on a CPU"
+    return '; '.join(dict.fromkeys(s.used for s in steps if s.calls or s.why)) or None
+
+# %% ../nbs/04_gan.ipynb #01fb977d
 def play(steps:tuple, # plain, guided: of `game_steps`
          batches, # Of (images, labels)
          every:int=0, # Guide every so many steps; 0: none
         ) -> dict: # Mean of each loss
-    "One epoch of the game, without waiting for the device before its end; raises `NotFinite` for losses that are no numbers"
+    "One epoch of the game, without waiting for the device before its end"
     plain, guided = steps
     sums, counts = {}, {}
     for i, batch in enumerate(batches):
@@ -453,9 +488,7 @@ def play(steps:tuple, # plain, guided: of `game_steps`
         for k,v in losses.items():
             sums[k] = sums.get(k, 0.)+v
             counts[k] = counts.get(k, 0)+1
-    row = {k: round(float(v)/counts[k], 6) for k,v in sums.items()}
-    require_finite(row, "the GAN's losses: lower lr, or λ")
-    return row
+    return {k: round(float(v)/counts[k], 6) for k,v in sums.items()}
 
 # %% ../nbs/04_gan.ipynb #18e19bd9
 Width = Annotated[int, Field(ge=1, le=4096)]                                   # channels of a layer
@@ -463,7 +496,6 @@ Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)]       #
 
 def check_game(data:ImageData,
                model:Classifier, # The teacher
-               arch:str, # One of `GANS`
                widths:tuple, # Of the generator
                d_widths:tuple, # Of the discriminator
                bs:int, # Batch size
@@ -474,23 +506,25 @@ def check_game(data:ImageData,
     if len(widths) != len(d_widths):
         raise ValueError(f"widths {tuple(widths)} make images of {4*2**len(widths)} pixels, d_widths {tuple(d_widths)} "
                          f"judge images of {4*2**len(d_widths)}: give both as many")
-    if min(bs, data.sizes['train']) < 2: raise ValueError('bs must be at least 2: batch normalisation needs more than one image')
+    if min(bs, data.sizes['train']) < 2:
+        raise ValueError('bs must be at least 2: batch normalisation needs more than one image')
     pad_to(torch.zeros(1, *data.shape), 4*2**len(widths))
     model.prepare(torch.zeros(1, *data.shape, device=next(model.parameters()).device))
 
-def new_game(arch:str, # One of `GANS`
-             shape:tuple, # (chans, classes)
+# %% ../nbs/04_gan.ipynb #0df4ee83
+def new_nets(arch:str, # One of `GANS`
+             chans:int, # Channels of the images
+             classes:int, # K
              widths:tuple, # Of the generator
              z:int, # Width of the noise
              d_widths:tuple, # Of the discriminator
              dropout:float, # Of the discriminator
-             **kw, # For `Game`
-            ) -> Game: # On `pick_device()`
-    "Freshly initialised networks"
-    new_g, new_d, *kind = GANS[arch]
-    device = pick_device()
-    G, D = new_g(*shape, tuple(widths), z).to(device), new_d(*shape, tuple(d_widths), dropout).to(device)
-    return Game(G, D, *kind, **kw, dtype=unscaled_dtype(max(widths), device))
+            ) -> tuple: # G, D, and what `Game` takes after them, on `pick_device()`
+    "Freshly initialised networks, and the rules of their game"
+    new_g, new_d, *rules = GANS[arch]
+    G = new_g(chans, classes, tuple(widths), z)
+    D = new_d(chans, classes, tuple(d_widths), dropout)
+    return G.to(pick_device()), D.to(pick_device()), *rules
 
 # %% ../nbs/04_gan.ipynb #e0d3acf6
 @torch.no_grad()
@@ -517,9 +551,11 @@ def halves(state:dict) -> dict:
     "Weights as float16, as they are kept"
     return {k: v.half() if v.dtype == torch.float32 else v for k,v in state.items()}
 
-def note_progress(run, game:Game, model:Classifier, epoch:int, epochs:int, shape:tuple, seed:int):
-    "Every tenth of the epochs the label agreement, for the log; at `SNAPSHOTS` the averaged weights"
-    E, done = game.E.module, epoch+1
+# %% ../nbs/04_gan.ipynb #b256d824
+def note_progress(run, game:Game, model:Classifier, epochs:int, shape:tuple, seed:int):
+    "Every tenth of the epochs the label agreement, for the log; at `SNAPSHOTS` the averaged weights; raises `NotFinite`"
+    run.look_at_log(run.log[-1]['epoch']-1)
+    E, done = game.E.module, run.log[-1]['epoch']
     if done % max(1, epochs//10) == 0 or done == epochs:
         xs, ys = generate(E, 50*E.classes, seed, shape)
         run.log[-1]['label_agreement'] = accuracy(predict(model, xs), ys)
@@ -528,6 +564,7 @@ def note_progress(run, game:Game, model:Classifier, epoch:int, epochs:int, shape
         require_finite(weights, 'the generator')
         run.snapshot(done, weights)
 
+# %% ../nbs/04_gan.ipynb #e478749f
 def appraise(G:nn.Module, guide:Guide, data:ImageData, seed:int) -> dict: # `health`, and `probe_cosine`
     "What a teacher says of a generator's images, 100 a class"
     xs, ys = generate(G, 100*G.classes, seed, data.shape)
@@ -541,20 +578,22 @@ def _nets_code(args):
     "What of the table of networks a generator depends on"
     if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
     return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']] if f]}
-
-_REPEATED = ('epochs bs lr betas wd dropout ema augment block probe_every guide_from centred').split()
-
-def _generator_result(run, game, seen, data, **params):
-    "What a generator's result says of itself"
-    a = run.config
-    arch = {'chans': data.shape[0], 'classes': len(data.classes), 'widths': a['widths'], 'z': a['z']}
-    params = {'lambda': a['lam'], **{k: a[k] for k in _REPEATED}, **params,
-              'parameters': n_params(game.G), 'arch': arch, 'shape': list(data.shape)}
-    return {'dataset': data.name, 'model': a['arch'], **{k: a[k] for k in ('recipe', 'variant', 'seed')},
-            'metrics': {**{k: v for k,v in seen.items() if k != 'collapsed'}, 'loss_d': run.log[-1]['loss_d']},
-            'collapsed': seen['collapsed'], 'params': params}
+_REPEATED = 'epochs bs lr betas wd dropout ema augment block probe_every guide_from centred'.split()
 
 # %% ../nbs/04_gan.ipynb #2a6fd807
+def generator_result(run, game:Game, guide:Guide, data:ImageData, steps:int) -> dict: # `steps` an epoch
+    "What a generator's result says of itself"
+    a = run.config
+    seen = appraise(game.E.module, guide, data, a['seed'])
+    metrics = {**{k: v for k,v in seen.items() if k != 'collapsed'}, 'loss_d': run.log[-1]['loss_d']}
+    arch = {'chans': data.shape[0], 'classes': len(data.classes), 'widths': a['widths'], 'z': a['z']}
+    params = {'lambda': a['lam'], **{k: a[k] for k in _REPEATED}, 'steps': a['epochs']*steps, 'probe': guide.probe,
+              'probe_batch': min(guide.images or a['bs'], a['bs']), 'parameters': n_params(game.G), 'arch': arch,
+              'shape': list(data.shape)}
+    return {'dataset': data.name, 'model': a['arch'], **{k: a[k] for k in ('recipe', 'variant', 'seed')},
+            'metrics': metrics, 'collapsed': seen['collapsed'], 'params': params}
+
+# %% ../nbs/04_gan.ipynb #2fa5d093
 @stage('generator', 'gan', also=_nets_code)
 def train_generator(run,
                     data:ImageData, # Real images: the owner's side
@@ -579,27 +618,26 @@ def train_generator(run,
                     guide_from:Share=0., # Share of the epochs after which the probe is switched on
                     centred:bool=False, # Compare probes as deviations from the mean class probe
                     variant:Name='default', # Name in the results
-                    recipe:str='ours', # What the results call these settings: 'ours', 'paper', …
+                    recipe:Name='ours', # What the results call these settings: 'ours', 'paper', …
                     seed:Seed=0,
                    ):
     "Train the conditional GAN, guided by the teacher's attention when λ > 0"
-    model, probe = load_classifier(teacher).requires_grad_(False), probes.result['params'].get('probe', 'attention')
-    check_game(data, model, arch, widths, d_widths, bs)
-    guide = Guide(model, read_probes(probes, teacher, block), block, probe, data.shape[-2:], probe_batch, centred)
-    with guide:
-        guide.check(data.shape)
+    model = load_classifier(teacher).requires_grad_(False)
+    check_game(data, model, widths, d_widths, bs)
+    with guide_of(probes, teacher, model, data.shape, block, probe_batch, centred) as guide:
         x, y = data.read('train')
         seed_all('init gan', seed)
-        game = new_game(arch, (data.shape[0], len(data.classes)), widths, z, d_widths, dropout, lr=lr, betas=betas, wd=wd, ema=ema)
+        nets = new_nets(arch, data.shape[0], len(data.classes), widths, z, d_widths, dropout)
+        game = Game(*nets, lr, betas, wd, ema, unscaled_dtype(max(widths)))
         batches = Batches(pad_to(x, game.G.size), y, bs=bs)
         steps = game_steps(game, guide, lam*probe_every, augment)
         for epoch in run.epochs(epochs, **game.parts):
-            game.G.train()
-            run.log.append({'epoch': epoch+1, **play(steps, batches, probe_every if lam and epoch >= guide_from*epochs else 0)})
-            note_progress(run, game, model, epoch, epochs, data.shape, seed)
+            on = lam and epoch >= guide_from*epochs
+            run.log.append({'epoch': epoch+1, **play(steps, batches, probe_every if on else 0)})
+            note_progress(run, game, model, epochs, data.shape, seed)
+        run.extra['graphs'] = steps_used(*steps)
         weights = {'raw': round_weights(game.G), 'ema': round_weights(game.E.module)}
-        seen = appraise(game.E.module, guide, data, seed)
-    return weights, _generator_result(run, game, seen, data, steps=epochs*len(batches), probe=probe, probe_batch=min(probe_batch or bs, bs))
+        return weights, generator_result(run, game, guide, data, len(batches))
 
 # %% ../nbs/04_gan.ipynb #19726ce9
 class GanSource:
@@ -619,14 +657,15 @@ class GanSource:
         self.G = load_weights(GANS[r['model']][0](**p['arch']), weights).eval().to(pick_device())
     @property
     def identity(self):
-        return {'rung': self.rung, 'generator': self.run.identity, 'which': self.which, 'code': code_hash('gan', 'generate')}
+        code = code_hash('gan', 'generate')
+        return {'rung': self.rung, 'generator': self.run.identity, 'which': self.which, 'code': code}
     def sample(self, n:int=5000, seed:int=0): # -> (images uint8 (n,C,H,W), labels asked for (n,))
         "`n` images, all classes alike"
         return generate(self.G, n, seed, self.shape)
 
 # %% ../nbs/04_gan.ipynb #9de8f856
 _SMALL = dict(bs=64, lr=5e-4, z=32, dropout=.1, augment='affine', lam=.5, probe_batch=32, probe_every=2)
-GAN_RECIPES = { # data set: how its generators are trained; what is not named here is as in Table 1 and the paper's architecture
+GAN_RECIPES = { # data set: how its generators are trained; what is not named is as in Table 1 and the paper's networks
     'digits':     dict(**_SMALL, epochs=70, widths=(96, 48), d_widths=(48, 96)),
     'digits_rgb': dict(**_SMALL, epochs=25, widths=(96, 48, 24), d_widths=(24, 48, 96)),
     'mnist':      dict(epochs=8, bs=128, lam=.5, probe_batch=32, probe_every=2),

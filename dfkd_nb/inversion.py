@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TERMS', 'Shape', 'INVERSION', 'WILD', 'DAFL', 'APART', 'RUNGS', 'Inverter', 'patch_entropy', 'total_variation',
            'read_terms', 'Inversion', 'Memory', 'Pupil', 'ramp', 'take_turns', 'power_noise', 'Sketch',
-           'drawn_pictures', 'gamma_for', 'toned', 'DrawnSource', 'plateau', 'shape_for', 'cap_for', 'check_invert',
-           'agreement', 'invert', 'random_crops', 'read_wild', 'WildSource', 'select_by_probes', 'wild_of', 'ladder',
-           'plot_ladder']
+           'drawn_pictures', 'gamma_for', 'toned', 'DrawnSource', 'plateau', 'Plan', 'shape_for', 'cap_for',
+           'networks_for', 'check_invert', 'agreement', 'carry_out', 'invert', 'random_crops', 'read_wild',
+           'WildSource', 'select_by_probes', 'wild_of', 'ladder', 'plot_ladder']
 
 # %% ../nbs/10_ladder.ipynb #0ee4e5a7
 import math
@@ -31,16 +31,18 @@ from .checks import *
 # %% ../nbs/10_ladder.ipynb #083d3457
 def _grow(i, o): # channels in, channels out
     "Twice the size"
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(i, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o), nn.LeakyReLU(.2))
+    conv = nn.Conv2d(i, o, 3, 1, 1, bias=False)
+    return nn.Sequential(nn.Upsample(scale_factor=2), conv, nn.BatchNorm2d(o), nn.LeakyReLU(.2))
 
+# %% ../nbs/10_ladder.ipynb #28b735ff
 class Inverter(nn.Module):
     "A small convolutional generator: noise (n,z) to images (n,C,H,W) in 0…1"
     def __init__(self,
                  shape:tuple, # (C, H, W) of its images
                  z:int=64, # Width of the noise
                  width:int=32, # Channels
-                 contrast:float=3., # Standard deviation of the pixels before the sigmoid: small values leave all images grey
-                 vary:float=0., # The contrast of single images is up to so many powers of ten lower, around a colour of their own; both are read off the noise. 0: all alike
+                 contrast:float=3., # Standard deviation of pixels before the sigmoid: small values leave all images grey
+                 vary:float=0., # Single images have up to so many powers of ten less contrast, around a colour of their own
                 ):
         super().__init__()
         C, H, W = shape
@@ -51,6 +53,7 @@ class Inverter(nn.Module):
                                   nn.Conv2d(width, C, 3, 1, 1), nn.BatchNorm2d(C, affine=False))
     def anew(self): self.first.reset_parameters()
 
+# %% ../nbs/10_ladder.ipynb #c138b613
 @patch
 def forward(self:Inverter, z:torch.Tensor) -> torch.Tensor: # (n,z) -> (n,C,H,W)
     "Images in 0…1"
@@ -65,7 +68,7 @@ def forward(self:Inverter, z:torch.Tensor) -> torch.Tensor: # (n,z) -> (n,C,H,W)
 # %% ../nbs/10_ladder.ipynb #4a8f3d48
 def patch_entropy(tokens:torch.Tensor, # (n,N,d): a ViT's patch tokens
                  ) -> torch.Tensor: # (n,)
-    "Differential entropy of the similarities between patches, by kernel density: low where all patches are alike, as they are in noise (PSAQ-ViT)"
+    "Differential entropy of the similarities between patches, by kernel density: low where all are alike (PSAQ-ViT)"
     s = F.normalize(tokens, dim=2)
     s = (s@s.transpose(1, 2)).flatten(1)                                                       # (n,N²) in −1…1
     at = torch.linspace(-1, 1, 21, device=s.device)
@@ -78,7 +81,8 @@ def total_variation(x:torch.Tensor) -> torch.Tensor: # scalar
     return (x[..., 1:, :]-x[..., :-1, :]).abs().mean()+(x[..., 1:]-x[..., :-1]).abs().mean()
 
 # %% ../nbs/10_ladder.ipynb #c30d8025
-TERMS = dict(cls=1., disagree=1., most=3., variation=0., entropy=0., attention=0., balance=0.) # weights of the terms; `most` is where the disagreement is clamped
+TERMS = dict(cls=1., disagree=1., most=3., # weights of the terms; the disagreement is clamped at `most`
+             variation=0., entropy=0., attention=0., balance=0.)
 
 _LOOKS = {'contrast': Positive, 'vary': Annotated[float, Field(ge=0, le=10)]}
 
@@ -87,10 +91,12 @@ def read_terms(terms:dict|None, # Changes to `TERMS`; also `contrast` and `vary`
     "Weights, checked; raises `ValueError` for unknown names and for what is no weight"
     terms = dict(terms or {})
     if unknown := set(terms)-set(TERMS)-set(_LOOKS):
-        raise ValueError(f"unknown terms {', '.join(sorted(map(str, unknown)))}: there are {', '.join(TERMS)}, contrast and vary")
+        names = ', '.join(sorted(map(str, unknown)))
+        raise ValueError(f"unknown terms {names}: there are {', '.join(TERMS)}, contrast and vary")
     terms = {k: check_value(_LOOKS.get(k, Weight), v, f'terms: {k}') for k,v in terms.items()}
     weights = {**TERMS, **{k: v for k,v in terms.items() if k in TERMS}}
-    if not any(v for k,v in weights.items() if k != 'most'): raise ValueError('terms: all weights are 0, so the generator has nothing to learn')
+    if not any(v for k,v in weights.items() if k != 'most'):
+        raise ValueError('terms: all weights are 0, so the generator has nothing to learn')
     return weights, {k: v for k,v in terms.items() if k in _LOOKS}
 
 # %% ../nbs/10_ladder.ipynb #b87b14f7
@@ -111,7 +117,8 @@ class Inversion:
                 ):
         if T is S: raise ValueError('the student is the teacher itself: create another network')
         self.w, looks = read_terms(terms)
-        if self.w['attention'] and cap is None: raise ValueError('the term `attention` needs the class probes: pass probes=…, or leave it out')
+        if self.w['attention'] and cap is None:
+            raise ValueError('the term `attention` needs the class probes: pass probes=…, or leave it out')
         device = next(T.parameters()).device
         self.T,self.S,self.cap,self.n,self.steps,self.view,self.anew = T,S,cap,n,steps,AUGMENT[view],anew
         self.precision = unscaled_dtype(max(T.width, S.width), device), device
@@ -119,9 +126,10 @@ class Inversion:
         self.G = Inverter(shape, **looks).to(device)
         self.z = torch.zeros(n, self.G.z, device=device, requires_grad=True)
         adam = partial(torch.optim.Adam, lr=lr, betas=(.5, .999), capturable=device.type == 'cuda')
-        self.opt,self.first = keep_settings(adam(self.G.rest.parameters())),adam([self.z, *self.G.first.parameters()])
+        self.opt = keep_settings(adam(self.G.rest.parameters()))
+        self.first = adam([self.z, *self.G.first.parameters()])
         self.classes = T(torch.zeros(1, *shape, device=device)).shape[1]
-        self.round = Graphed(self.draw, 'inversion round')
+        self.round = Graphed(self.draw, 'inversion round', (self.opt, self.first))
 
 # %% ../nbs/10_ladder.ipynb #e3bbe01d
 @patch
@@ -142,19 +150,20 @@ def loss(self:Inversion, x:torch.Tensor, y:torch.Tensor) -> torch.Tensor: # imag
 # %% ../nbs/10_ladder.ipynb #5fb765d3
 @patch
 @torch.no_grad()
-def begin(self:Inversion) -> torch.Tensor: # (n,) labels asked for
-    "Draw first layer, labels and inputs; their Adam forgets"
-    if self.anew: self.G.anew()
-    y = torch.randint(self.classes, (self.n,), device=self.z.device)
-    self.z.copy_(torch.randn(self.n, self.G.z, device=self.z.device))
+def begin(self:Inversion, z:torch.Tensor): # (n,z) noise
+    "Start from these inputs; their Adam forgets"
+    self.z.copy_(z)
     for state in self.first.state.values():
         for t in state.values(): t.zero_()
-    return y
 
+# %% ../nbs/10_ladder.ipynb #5ad8095d
 @patch
-def draw(self:Inversion) -> torch.Tensor: # uint8 (n,C,H,W)
-    "A round, as a GPU replays it"
-    y = self.begin()
+def draw(self:Inversion,
+         y:torch.Tensor, # (n,) labels asked for
+         z:torch.Tensor, # (n,z) noise to begin with
+        ) -> torch.Tensor: # uint8 (n,C,H,W)
+    "The steps of a round"
+    self.begin(z)
     self.S.requires_grad_(False)
     for _ in range(self.steps):
         x = self.G(self.z)
@@ -164,12 +173,16 @@ def draw(self:Inversion) -> torch.Tensor: # uint8 (n,C,H,W)
     self.S.requires_grad_(True)
     return to_bytes(x)
 
+# %% ../nbs/10_ladder.ipynb #7287c481
 @patch
 def images(self:Inversion) -> torch.Tensor: # uint8 (n,C,H,W), where the teacher is
     "The images of a round"
+    device = self.z.device
     self.S.eval()
     self.G.train()
-    return self.round()
+    if self.anew: self.G.anew()
+    y = torch.randint(self.classes, (self.n,), device=device)
+    return self.round(y, torch.randn(self.n, self.G.z, device=device))
 
 # %% ../nbs/10_ladder.ipynb #628f3904
 class Memory:
@@ -189,6 +202,7 @@ class Memory:
         self.room,self.held = (s[k].to(self.room.device) for k in ('pool', 'held'))
         self.n = len(self.room)
 
+# %% ../nbs/10_ladder.ipynb #fd83da11
 @patch
 def add(self:Memory, x:torch.Tensor): # uint8 (n,C,H,W)
     "Take in the images of a round; the first tenth is withheld"
@@ -201,6 +215,7 @@ def add(self:Memory, x:torch.Tensor): # uint8 (n,C,H,W)
     self.room[self.n:self.n+len(x)] = x
     self.n += len(x)
 
+# %% ../nbs/10_ladder.ipynb #0a821a30
 @patch
 def batch(self:Memory, bs:int) -> torch.Tensor: # uint8 (bs,C,H,W)
     "Images at random"
@@ -220,10 +235,13 @@ class Pupil:
         device = next(S.parameters()).device
         self.S,self.T,self.tau,self.view = S,T,tau,AUGMENT[view]
         self.precision = unscaled_dtype(max(T.width, S.width), device), device
-        on_gpu = {'lr': torch.tensor(lr, device=device), 'fused': True, 'capturable': True} if device.type == 'cuda' else {'lr': lr}
-        self.opt = keep_settings(torch.optim.AdamW(S.parameters(), weight_decay=wd, **on_gpu))
-        self.step = Graphed(self.learn, 'student step')
+        on_gpu = device.type == 'cuda'
+        how = {'fused': True, 'capturable': True} if on_gpu else {}
+        rate = torch.tensor(lr, device=device) if on_gpu else lr
+        self.opt = keep_settings(torch.optim.AdamW(S.parameters(), rate, weight_decay=wd, **how))
+        self.step = Graphed(self.learn, 'student step', (self.opt,))
 
+# %% ../nbs/10_ladder.ipynb #e8f0391d
 @patch
 def learn(self:Pupil, x:torch.Tensor) -> torch.Tensor: # uint8 (n,C,H,W) -> its loss
     "One step"
@@ -238,6 +256,7 @@ def learn(self:Pupil, x:torch.Tensor) -> torch.Tensor: # uint8 (n,C,H,W) -> its 
     self.opt.step()
     return loss.detach()
 
+# %% ../nbs/10_ladder.ipynb #4d0c4891
 @patch
 def rate(self:Pupil, lr:float):
     "Set the learning rate"
@@ -254,6 +273,7 @@ def ramp(i:int, # Step
     "Share of the peak of the learning rate"
     return min(1., (i+1)/rise, max(.001, (end-i)/fall))
 
+# %% ../nbs/10_ladder.ipynb #1872be90
 def take_turns(rounds:range, # Numbers of the rounds
                inv:Inversion, pupil:Pupil, memory:Memory,
                steps:int, # Of the student, a round
@@ -302,6 +322,7 @@ class Sketch:
     def noise(self, c, lo, hi): # (m,c,H,W), of powers between `lo` and `hi`
         return power_noise(self.m, (c, *self.shape[1:]), self.U(lo, hi).flatten(), self.rng)
 
+# %% ../nbs/10_ladder.ipynb #5b010ea6
 @patch
 def ground(self:Sketch) -> torch.Tensor: # (m,C,H,W)
     "A ground, faintly or strongly textured; on three pictures of ten another beside it"
@@ -309,6 +330,7 @@ def ground(self:Sketch) -> torch.Tensor: # (m,C,H,W)
     im = self.colour()+.005*40**U(0, 1)*noise(self.shape[0], 1, 2)
     return im+(U(0, 1) < .3)*(U(2, 30)*noise(1, 1.5, 2.5)).sigmoid()*(self.colour()-im)
 
+# %% ../nbs/10_ladder.ipynb #fa186393
 @patch
 def inside(self:Sketch) -> torch.Tensor: # (m,1,H,W) in 0…1
     "Where a shape is"
@@ -356,8 +378,9 @@ def gamma_for(x:torch.Tensor, # uint8, any shape
         lo, hi = (g, hi) if (share*u**g).sum() > mean else (lo, g)
     return g
 
+# %% ../nbs/10_ladder.ipynb #9f723b37
 def toned(x:torch.Tensor, # uint8 (n,C,H,W)
-          mean:list, # Of each channel, in 0…1, that they shall have: a teacher's, from its normalisation; one of 0 says nothing, and changes nothing
+          mean:list, # That each channel shall have, in 0…1: a teacher's, from its normalisation; 0 changes nothing
          ) -> torch.Tensor: # uint8 (n,C,H,W)
     "Pictures made darker or lighter, all by one power of the grey level (gamma), until their mean is another's"
     require_finite(mean, "the mean of the teacher's images")
@@ -380,7 +403,8 @@ class DrawnSource:
                 ): self.shape,self.classes,self.mean = tuple(shape),classes,list(mean)
     @property
     def identity(self):
-        return {'rung': self.rung, 'shape': list(self.shape), 'mean': self.mean, 'code': code_hash('inversion', 'DrawnSource')}
+        code = code_hash('inversion', 'DrawnSource')
+        return {'rung': self.rung, 'shape': list(self.shape), 'mean': self.mean, 'code': code}
     def sample(self, n:int=5000, seed:int=0): # -> (images uint8 (n,C,H,W), None)
         "`n` drawn pictures"
         return toned(drawn_pictures(check_value(Count, n, 'n'), self.shape, seed), self.mean), None
@@ -395,6 +419,29 @@ def plateau(values:list, # Agreement on withheld images, one a check
         if v > values[best]: best = i
         if patience and i-best >= patience: return i+1
 
+# %% ../nbs/10_ladder.ipynb #f27e613e
+class Plan:
+    "How long an inversion goes on, and at which learning rate"
+    def __init__(self,
+                 run, # Its `log` holds the checks, each with `held_out`
+                 rounds:int, # In all
+                 steps:int, # Of the student, a round
+                 every:int, # Rounds between checks
+                 patience:int, # Of `plateau`
+                 cool:float, # Share of the rounds over which the learning rate falls
+                ):
+        self.run,self.rounds,self.steps,self.every,self.patience = run,rounds,steps,every,patience
+        self.parts = math.ceil(rounds/every)
+        self.last = max(1, round(cool*self.parts))
+    def end(self) -> int: # Number of parts
+        "When it ends, as far as is known"
+        flat = plateau([l['held_out'] for l in self.run.log], self.patience)
+        return min(self.parts, (flat or self.parts)+self.last)
+    def share(self, i:int) -> float: # Step of the student -> 0.001…1
+        "Share of the peak of the learning rate"
+        part = self.every*self.steps
+        return ramp(i, .05*self.rounds*self.steps, self.end()*part, self.last*part)
+
 # %% ../nbs/10_ladder.ipynb #16a6639a
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], Size, Size], Field()]      # (C, H, W) of images
 
@@ -408,40 +455,65 @@ def shape_for(T:Classifier, # Teacher
     if data is not None:
         check_labels(T, len(data.classes))
         if tuple(data.shape) != shape:
-            raise ValueError(f"the images are to be {shape}, the data's are {tuple(data.shape)}: leave shape out, or bring the data to that size")
+            raise ValueError(f"the images are to be {shape}, the data's are {tuple(data.shape)}: "
+                             "leave shape out, or bring the data to that size")
     return shape
 
+# %% ../nbs/10_ladder.ipynb #65f8d524
 def cap_for(probes:Run|None, teacher:Run, T:Classifier, shape:tuple, block:int|str) -> torch.Tensor|None: # (K,N)
     "The class probes that the owner gave away, if any; raises `ValueError` where they are not for this teacher"
     if probes is None: return None
     with Guide(T, read_probes(probes, teacher, block), block) as guide: guide.check(shape)
     return guide.cap
 
+def networks_for(teacher:Run, student:str, data:ImageData|None, probes:Run|None, shape:tuple|None, block, bs:int, seed:int):
+    "Teacher, student, shape of the images and class probes, once it is sure that they fit: T, S, (C,H,W), (K,N) or None"
+    T = load_classifier(teacher).requires_grad_(False)
+    shape = shape_for(T, data, shape)
+    cap = cap_for(probes, teacher, T, shape, block)
+    S = new_student(student, teacher, shape[0], seed)
+    check_pair(T, S, shape, bs)
+    if data is not None: Probe(S, block)      # its attention is measured at the end: better refused now
+    return T, S, shape, cap
+
+# %% ../nbs/10_ladder.ipynb #26f1b285
 def check_invert(n_images:int, # A round
                  memory:bool, # Whether images are kept
                  drawn:int, # Pictures that the memory begins with
                 ):
     "Raise `ValueError` for rounds that leave nothing to learn from"
     if n_images < 2: raise ValueError('n_images must be at least 2: one of each round is withheld')
-    if drawn and not memory: raise ValueError(f'drawn is {drawn}, but with memory=False the first round throws such pictures away: leave one of them out')
+    if drawn and not memory:
+        raise ValueError(f'drawn is {drawn}, but with memory=False the first round throws such pictures away: leave one of them out')
 
-# %% ../nbs/10_ladder.ipynb #65f8d524
+# %% ../nbs/10_ladder.ipynb #cd4318d8
 def agreement(S:Classifier, T:Classifier, x:torch.Tensor) -> float:
     "Share of images to which student and teacher give the same answer"
     return accuracy(predict(S, x), predict(T, x).argmax(1))
 
+def carry_out(run, plan:Plan, inv:Inversion, pupil:Pupil, memory:Memory, bs:int, lr:float, test:tuple|None):
+    "All rounds; after each part a row in the log, and a checkpoint when one is due"
+    S, every = pupil.S, plan.every
+    for part in run.epochs(plan.parts, S=S, G=inv.G, og=inv.opt, os=pupil.opt, memory=memory):
+        if part >= plan.end(): break
+        turns = range(part*every, min(plan.rounds, (part+1)*every))
+        loss = take_turns(turns, inv, pupil, memory, plan.steps, bs, lambda i: lr*plan.share(i))
+        row = {'epoch': part+1, 'round': turns[-1]+1, 'loss': round(loss, 6), 'held_out': agreement(S, pupil.T, memory.held)}
+        run.log.append({**row, **(accuracy_on(*test)(S) if test else {})})
+    run.extra['graphs'] = steps_used(inv.round, pupil.step)
 _ASKED = 'g_steps s_steps bs lr g_lr wd tau anew memory drawn augment'.split()
 
+# %% ../nbs/10_ladder.ipynb #3e745a61
 def _inverted_result(run, S, T, teacher, data, test, block):
     "What the result of `invert` says of itself"
-    last, a = run.log[-1], run.config
-    metrics = {'agreement': last['held_out'], 'held_out': last['held_out']}
+    rounds, held, a = run.log[-1]['round'], run.log[-1]['held_out'], run.config
+    metrics = {'agreement': held, 'held_out': held}
     if test: metrics |= student_metrics(S, T, *test, block)[0]
-    params = student_params(run, S, teacher, _ASKED, images=last['round']*a['n_images'], rounds=last['round'], **{**TERMS, **(a['terms'] or {})})
-    return {'dataset': data.name if data is not None else 'withheld teacher', 'rung': 'teacher', 'model': a['student'],
-            'recipe': 'ours', 'variant': a['variant'], 'seed': a['seed'], 'metrics': metrics, 'params': params}
+    terms = {**TERMS, **(a['terms'] or {})}
+    params = student_params(run, S, teacher, _ASKED, images=rounds*a['n_images'], rounds=rounds, **terms)
+    return student_result(run, data, 'teacher', metrics, params)
 
-# %% ../nbs/10_ladder.ipynb #26f1b285
+# %% ../nbs/10_ladder.ipynb #5a7a65dc
 @stage('student', 'inversion', also=lambda a: {'architecture': MODELS.get(a['student'])})
 def invert(run,
            teacher:Run, # A finished teacher
@@ -465,7 +537,7 @@ def invert(run,
            augment:one_of(AUGMENT)='affine', # One of `AUGMENT`; also what the generator's images are seen through
            block:int|str=-1, # Which block is probed
            every:Count=10, # Rounds between checkpoints, and checks
-           patience:Number=0, # Checks without a better agreement on withheld images, after which the last rounds begin; 0: all rounds
+           patience:Number=0, # Checks without a better agreement, after which the last rounds begin; 0: all rounds
            cool:Share=.3, # Share of the rounds over which the learning rate falls
            variant:Name='default', # Name in the results
            seed:Seed=0,
@@ -473,23 +545,12 @@ def invert(run,
     "Teach a student on images inverted from its teacher: no image, real or foreign, is read"
     run.ledger.forbid = ('train', 'valid')
     check_invert(n_images, memory, drawn)
-    T = load_classifier(teacher).requires_grad_(False)
-    shape = shape_for(T, data, shape)
-    cap = cap_for(probes, teacher, T, shape, block)
-    S = new_student(student, teacher, shape[0], seed)
-    check_pair(T, S, shape, bs)
-    if data is not None: Probe(S, block)      # its attention is measured at the end: better refused now
-    inv, pupil = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms), Pupil(S, T, lr, wd, tau, augment)
+    T, S, shape, cap = networks_for(teacher, student, data, probes, shape, block, bs, seed)
+    inv = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms)
+    pupil = Pupil(S, T, lr, wd, tau, augment)
     kept = Memory(toned(drawn_pictures(drawn, shape, seed), teacher.result['params']['mean']), memory)
-    parts, test = math.ceil(rounds/every), data.read('test') if data is not None else None
-    last = max(1, round(cool*parts))
-    end = lambda: min(parts, (plateau([l['held_out'] for l in run.log], patience) or parts)+last)
-    for part in run.epochs(parts, S=S, G=inv.G, og=inv.opt, os=pupil.opt, memory=kept):
-        if part >= end(): break
-        turns = range(part*every, min(rounds, (part+1)*every))
-        rate = lambda i: lr*ramp(i, .05*rounds*s_steps, end()*every*s_steps, last*every*s_steps)
-        loss = take_turns(turns, inv, pupil, kept, s_steps, bs, rate)
-        run.log.append({'epoch': part+1, 'round': turns[-1]+1, 'loss': round(loss, 6), 'held_out': agreement(S, T, kept.held), **(accuracy_on(*test)(S) if test else {})})
+    test = data.read('test') if data is not None else None
+    carry_out(run, Plan(run, rounds, s_steps, every, patience, cool), inv, pupil, kept, bs, lr, test)
     return round_weights(S.net), _inverted_result(run, S, T, teacher, data, test, block)
 
 # %% ../nbs/10_ladder.ipynb #d2082c69
@@ -514,6 +575,7 @@ def random_crops(pictures:list, # PIL images
         out[i] = np.round(255-c if rng.random() < .5 else c)
     return torch.from_numpy(out.transpose(0, 3, 1, 2).copy())
 
+# %% ../nbs/10_ladder.ipynb #3df8c6c6
 def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
               shape:tuple, # (C, H, W) that they are brought to
               n:int=10_000, # Images wanted: whole pictures, cropped to a square; where there are too few, `random_crops` of them as well
@@ -535,6 +597,7 @@ def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
     whole = torch.from_numpy(np.stack(whole))
     return torch.cat([whole, random_crops(kept, n-len(whole), shape, seed)]) if len(whole) < n and kept else whole
 
+# %% ../nbs/10_ladder.ipynb #80836517
 class WildSource:
     "Foreign pictures, without labels"
     rung = 'wild'
@@ -547,8 +610,6 @@ class WildSource:
     def sample(self, n:int=5000, seed:int=0): # -> (images uint8 (n,C,H,W), None)
         "`n` of the pictures, each at most once"
         return self.x[torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:n]], None
-
-
 
 # %% ../nbs/10_ladder.ipynb #a40a1744
 def select_by_probes(teacher:Run,
@@ -581,32 +642,55 @@ def wild_of(dataset:str, # Name of the teacher's data set
     return random_crops([Image.fromarray(a) for a in load_sample_images().images], n, shape)
 
 # %% ../nbs/10_ladder.ipynb #070192eb
+_CIFAR = dict(student='vit_cifar_student', rounds=2000, n_images=256, s_steps=40, bs=256, lr=7.5e-4, augment='crop_flip')
 INVERSION = { # data set: what differs from the defaults of `invert`
     'digits':   dict(student='vit_digits_student', lr=3e-3),
     'digits_rgb': dict(student='vit_rgb_student', lr=3e-3),
     'mnist':    dict(student='deit_xtiny_patch4_28', rounds=400, n_images=128, bs=128, lr=7.5e-4),
-    'cifar10':  dict(student='vit_cifar_student', rounds=2000, n_images=256, s_steps=40, bs=256, lr=7.5e-4, augment='crop_flip'),
-    'cifar100': dict(student='vit_cifar_student', rounds=2000, n_images=256, s_steps=40, bs=256, lr=7.5e-4, augment='crop_flip'),
+    'cifar10':  _CIFAR,
+    'cifar100': _CIFAR,
 }
-WILD = {'digits': dict(epochs=15), 'digits_rgb': dict(epochs=20), 'mnist': dict(tone=True)}     # foreign pictures say less each: students look at them longer than at generated ones; `tone`: they are `toned`
+WILD = { # foreign pictures say less each: students look at them longer than at generated ones; `tone`: they are `toned`
+    'digits':     dict(epochs=15),
+    'digits_rgb': dict(epochs=20),
+    'mnist':      dict(tone=True),
+}
 DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, variant='dafl')
 APART = { # variant: what is changed, to see what each part is worth
-    'short': {}, 'low_contrast': dict(terms=dict(contrast=1.)), 'no_disagreement': dict(terms=dict(disagree=0.)), 'no_class': dict(terms=dict(cls=0.)), 'one_generator': dict(anew=False), 'no_memory': dict(memory=False),
-    'with_variation': dict(terms=dict(variation=1.)), 'with_entropy': dict(terms=dict(entropy=1.)), 'with_probes': dict(terms=dict(attention=1.)),
+    'short':           {},
+    'low_contrast':    dict(terms=dict(contrast=1.)),
+    'no_disagreement': dict(terms=dict(disagree=0.)),
+    'no_class':        dict(terms=dict(cls=0.)),
+    'one_generator':   dict(anew=False),
+    'no_memory':       dict(memory=False),
+    'with_variation':  dict(terms=dict(variation=1.)),
+    'with_entropy':    dict(terms=dict(entropy=1.)),
+    'with_probes':     dict(terms=dict(attention=1.)),
 }
 
 # %% ../nbs/10_ladder.ipynb #33383045
 RUNGS = { # name: rung, variant, what the student's side reads
-    'real': ('real', 'default', 'real images'), 'no teacher': ('real', 'no_teacher', 'real images and labels'), 'gan, guided': ('gan', 'default', 'generated images'), 'gan, unguided': ('gan', 'unguided', 'generated images'),
-    'wild': ('wild', 'default', 'foreign pictures'), 'wild, selected': ('wild', 'selected', 'foreign pictures, chosen by probes'), 'teacher': ('teacher', 'default', 'nothing'), 'DAFL': ('teacher', 'dafl', 'nothing'),
-    'drawn': ('drawn', 'default', 'pictures by a program'), 'noise': ('noise', 'default', 'noise')}
+    'real':           ('real', 'default', 'real images'),
+    'no teacher':     ('real', 'no_teacher', 'real images and labels'),
+    'gan, guided':    ('gan', 'default', 'generated images'),
+    'gan, unguided':  ('gan', 'unguided', 'generated images'),
+    'wild':           ('wild', 'default', 'foreign pictures'),
+    'wild, selected': ('wild', 'selected', 'foreign pictures, chosen by probes'),
+    'teacher':        ('teacher', 'default', 'nothing'),
+    'DAFL':           ('teacher', 'dafl', 'nothing'),
+    'drawn':          ('drawn', 'default', 'pictures by a program'),
+    'noise':          ('noise', 'default', 'noise'),
+}
 
 def ladder(r:pd.DataFrame, # Of `read_results`, students of one data set
           ) -> pd.DataFrame: # The rows that are a rung, with its `name` and what it `reads`, in order
     "Students by rung"
-    parts = [r[(r.rung == rung) & (r.variant == variant)].assign(name=name, reads=reads) for name, (rung, variant, reads) in RUNGS.items()] if len(r) else []
-    return pd.concat([p for p in parts if len(p)]) if any(map(len, parts)) else pd.DataFrame(columns=['name', 'reads', 'accuracy', 'seed'])
+    def part(name, rung, variant, reads): return r[(r.rung == rung) & (r.variant == variant)].assign(name=name, reads=reads)
+    parts = [part(name, *of) for name,of in RUNGS.items()] if len(r) else []
+    some = [p for p in parts if len(p)]
+    return pd.concat(some) if some else pd.DataFrame(columns=['name', 'reads', 'accuracy', 'seed'])
 
+# %% ../nbs/10_ladder.ipynb #5fb38b81
 def plot_ladder(r:pd.DataFrame, # Of `ladder`
                 teacher:float|None=None, # Mean accuracy of the teachers
                 title:str='',
@@ -616,7 +700,10 @@ def plot_ladder(r:pd.DataFrame, # Of `ladder`
     fig, ax = plt.subplots(figsize=(7, 3.4), layout='constrained')
     r = r.assign(percent=100*r.accuracy)
     sns.stripplot(r, x='percent', y='name', color='#999999', size=4, jitter=False, ax=ax)
-    sns.pointplot(r, x='percent', y='name', errorbar='sd', linestyle='none', marker='D', markersize=5, err_kws={'linewidth': 1.5}, ax=ax)
-    if teacher is not None: ax.axvline(100*teacher, color='#c44e52', lw=1, ls='--'); ax.text(100*teacher, -.75, 'the teacher itself', color='#c44e52', fontsize=8, ha='right')
+    sns.pointplot(r, x='percent', y='name', errorbar='sd', linestyle='none', marker='D', markersize=5, ax=ax,
+                  err_kws={'linewidth': 1.5})
+    if teacher is not None:
+        ax.axvline(100*teacher, color='#c44e52', lw=1, ls='--')
+        ax.text(100*teacher, -.75, 'the teacher itself', color='#c44e52', fontsize=8, ha='right')
     ax.set(xlabel='test accuracy (%), each seed, mean ± sd', ylabel='', title=title)
     return fig
