@@ -28,6 +28,9 @@ $(DOCS): $(READY)
 test: $(READY)  ## every notebook and pytest, with coverage of the package
 	@$(BIN)/python tools/test.py
 
+lowest:         ## pytest in a second environment (build/lowest, some GB) of exactly the lower bounds in settings.ini
+	@$(or $(firstword $(wildcard $(BIN)/python)),python3) tools/lowest.py
+
 tried: $(READY) ## what was tried and what it answered (tests/test_trust_*), as the page docs/tried.md
 	@$(BIN)/pytest -q tests/test_trust_*.py
 	@$(BIN)/python tools/tried.py
@@ -72,5 +75,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test tried paper rehearse verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup test lowest tried paper rehearse verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

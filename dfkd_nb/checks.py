@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Union
 import numpy as np, yaml
-from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from typing_extensions import TypeAliasType
 
 # %% ../nbs/00_checks.ipynb #54e55e29
@@ -63,21 +63,25 @@ PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None))
 
 def _no_plain(kind):
     def check(value):
-        if isinstance(value, PLAIN) and not isinstance(value, kind): raise ValueError(f'must be {_article(kind.__name__)}')
-        return value
+        if not isinstance(value, PLAIN) or isinstance(value, kind): return value
+        raise ValueError(f'must be {_article(kind.__name__)}')
     return check
 
+def _sequence(value):
+    if isinstance(value, (list, tuple)): return value
+    raise ValueError('must be a list')
+
 def _schema(a):
-    "The annotation as pydantic shall see it: sequences are lax about list and tuple, classes of ours refuse plain values"
+    "The annotation as pydantic shall see it: a list may stand for a tuple, classes of ours refuse plain values"
     if isinstance(a, TypeAliasType): return _schema(a.__value__)
     origin, args = typing.get_origin(a), typing.get_args(a)
     if origin is Annotated: return Annotated[(_schema(args[0]), *args[1:])]
     if origin in (Union, types.UnionType): return Union[tuple(map(_schema, args))]
-    if origin in (tuple, list): return Annotated[origin[tuple(x if x is Ellipsis else _schema(x) for x in args)], Strict(False)]
-    if a in (tuple, list): return Annotated[a, Strict(False)]
+    if origin in (tuple, list): a = origin[tuple(x if x is Ellipsis else _schema(x) for x in args)]
+    if origin in (tuple, list) or a in (tuple, list): return Annotated[a, Strict(False), BeforeValidator(_sequence)]
     if a in (int, float, bool, str, dict, Path, None, type(None)) or origin in (dict, typing.Literal): return a
-    if isinstance(a, type) and a not in (object, Any, inspect.Parameter.empty): return Annotated[Any, AfterValidator(_no_plain(a))]
-    return Any
+    if not isinstance(a, type) or a in (object, Any, inspect.Parameter.empty): return Any
+    return Annotated[Any, AfterValidator(_no_plain(a))]
 
 @lru_cache(maxsize=None)
 def _adapter(a): return TypeAdapter(_schema(a), config=ConfigDict(strict=True, allow_inf_nan=False))
@@ -87,7 +91,8 @@ _WORDS = {int: 'a whole number', float: 'a finite number', bool: 'True or False'
           tuple: 'a list', list: 'a list', Path: 'a path', None: 'None', type(None): 'None'}
 _BOUNDS = {'greater_than_equal': 'must be at least {ge}', 'greater_than': 'must be above {gt}', 'less_than_equal': 'must be at most {le}',
            'less_than': 'must be below {lt}', 'finite_number': 'must be a finite number', 'value_error': '{error}',
-           'missing': 'is too short', 'too_long': 'must have at most {max_length} values', 'too_short': 'must have at least {min_length} values'}
+           'missing': 'is too short', 'too_long': 'must have at most {max_length} values',
+           'too_short': 'must have at least {min_length} values'}
 
 def _article(word): return f"{'an' if word[0] in 'AEIOUaeiou' else 'a'} {word}"
 
@@ -105,13 +110,15 @@ def _words(a):
 
 def _shown(value):
     "A value on a few columns of one line"
-    if not isinstance(value, (*PLAIN, Path)): return _article(type(value).__name__)
     s = ' '.join(repr(value).split()) if _small(value) else _article(type(value).__name__)
     return s if len(s) <= 60 else f'{s[:57]}…'
 
 def _small(value):
+    "Whether a plain value may be written out"
     if isinstance(value, int): return value.bit_length() < 1000
-    return not isinstance(value, (list, tuple, set, dict)) or (len(value) < 100 and not any(isinstance(v, (list, tuple, set, dict, int)) and not _small(v) for v in value))
+    if isinstance(value, dict): value = [*value, *value.values()]
+    if isinstance(value, (list, tuple, set)): return len(value) < 100 and all(map(_small, value))
+    return isinstance(value, (*PLAIN, Path))
 
 def _why(a, error):
     "The first thing that pydantic found, in words: (where in the value, what it must be, the value)"
@@ -254,6 +261,8 @@ def _number(text):
     if not math.isfinite(x := float(text)): raise ValueError(f'holds {text[:20]}, which is no finite number')
     return x
 
+def _no_digits(e): return 'holds an integer of thousands of digits' if 'integer string conversion' in str(e) else ' '.join(str(e).split())
+
 def _depth(tree, most):
     "Whether a tree is nested more deeply than `most`"
     level = [tree]
@@ -270,7 +279,7 @@ def parse_json(text:str,
     try: tree = json.loads(text, object_pairs_hook=_once, parse_float=_number, parse_constant=_number)
     except json.JSONDecodeError as e: raise _no_file(name, f'is no JSON (line {e.lineno}: {e.msg})') from None
     except RecursionError: raise _no_file(name, f'is nested more than {depth} deep') from None
-    except ValueError as e: raise _no_file(name, str(e)) from None
+    except ValueError as e: raise _no_file(name, _no_digits(e)) from None
     if _depth(tree, depth): raise _no_file(name, f'is nested more than {depth} deep')
     return tree
 
@@ -313,7 +322,7 @@ def read_yaml(path:str|Path, # A file
         tree = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as e: raise _no_file(path, f"is no YAML ({' '.join(str(getattr(e, 'problem', None) or e).split())})") from None
     except RecursionError: raise _no_file(path, f'is nested more than {depth} deep') from None
-    except (ValueError, TypeError, OverflowError) as e: raise _no_file(path, ' '.join(str(e).split())) from None
+    except (ValueError, TypeError, OverflowError) as e: raise _no_file(path, _no_digits(e)) from None
     if not _only_plain(tree): raise _no_file(path, 'holds more than texts, finite numbers, lists and tables (put dates in quotes)')
     return tree
 
@@ -336,7 +345,7 @@ def _header(path, most, tensors):
 
 def _place(path, name, said):
     "Where a tensor says it begins and ends, if that agrees with its type and shape"
-    ok = isinstance(said, dict) and set(said) == {'dtype', 'shape', 'data_offsets'} and said['dtype'] in _BITS
+    ok = isinstance(said, dict) and set(said) == {'dtype', 'shape', 'data_offsets'} and said['dtype'] in list(_BITS)
     ok = ok and all(isinstance(said[k], list) and all(type(n) is int and 0 <= n < 2**48 for n in said[k]) for k in ('shape', 'data_offsets'))
     if not ok or len(said['shape']) > 16 or len(said['data_offsets']) != 2: raise _no_file(path, f'describes its tensor {name[:60]!r} wrongly')
     start, end = said['data_offsets']
@@ -365,7 +374,7 @@ def read_tensors(path:str|Path, # A safetensors file
     tensor_header(path, most)
     from safetensors import safe_open, SafetensorError
     try:
-        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k) for k in f.keys()}
+        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k).clone() for k in f.keys()}     # else it would change with the file
     except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError) as e: raise _no_file(path, f"cannot be read ({' '.join(str(e).split())[:100]})") from None
 
 # %% ../nbs/00_checks.ipynb #f15ca52f

@@ -8,12 +8,14 @@ __all__ = ['TERMS', 'INVERSION', 'WILD', 'DAFL', 'APART', 'RUNGS', 'Inverter', '
            'WildSource', 'select_by_probes', 'wild_of', 'ladder', 'plot_ladder']
 
 # %% ../nbs/10_ladder.ipynb #0ee4e5a7
-import math
+import math, os
 from pathlib import Path
+from typing import Literal
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from PIL import Image
 from fastcore.basics import patch
 from torch import nn
+from .checks import *
 from .runs import *
 from .data import *
 from .models import *
@@ -287,59 +289,101 @@ def _learn(S, T, x, tau, opt, precision):
     return loss.item()
 
 # %% ../nbs/10_ladder.ipynb #d2082c69
+def _stretched_crop(im, side, x, y, size, negative):
+    "A square of a picture, brought to a size and stretched to the full range; or its negative"
+    W, H = size
+    c = im.crop((x, y, x+side, y+side)).resize((W, H), Image.Resampling.BILINEAR)
+    c = np.asarray(c, float).reshape(H, W, -1)
+    c = (c-c.min())/max(1., np.ptp(c))*255
+    return np.round(255-c if negative else c)
+
 def random_crops(pictures:list, # PIL images
-                 n:int, # Crops
+                 n:Count, # Crops
                  shape:tuple, # (C, H, W) that they are brought to
-                 seed:int=0,
-                 smallest:int=8, # Pixels of the smallest crop's side; sizes are log-uniform …
-                 largest:int=160, # … up to this, or the picture
+                 seed:Seed=0,
+                 smallest:Count=8, # Pixels of the smallest crop's side; sizes are log-uniform …
+                 largest:Count=160, # … up to this, or the picture
                 ) -> torch.Tensor: # uint8 (n,C,H,W)
-    "Random square crops of pictures, each stretched to the full range, half of them negatives; raises `ValueError` for pictures that are too small"
-    (C, H, W), rng = shape, np.random.default_rng(seed)
-    pictures = [im.convert('L' if C == 1 else 'RGB') for im in pictures if min(im.size) > smallest]
+    "Random square crops of pictures, half of them negatives; raises `ValueError` for pictures that are too small"
+    check_arguments(random_crops, dict(n=n, seed=seed, smallest=smallest, largest=largest))
+    C, H, W = _shape(shape)
+    if largest < smallest: raise ValueError(f'random_crops: largest must be at least {smallest}, got {largest}')
+    rng = np.random.default_rng(seed)
+    pictures = [flat_image(im, 'L' if C == 1 else 'RGB') for im in pictures if min(im.size) > smallest]
     if not pictures: raise ValueError(f'no picture is larger than {smallest} pixels: nothing to crop')
+    require_memory(2*n*C*H*W, f'{n:,} crops of {H}×{W} pixels', 'take fewer or smaller ones')
     out = np.empty((n, H, W, C), 'u1')
     for i in range(n):
         im = pictures[rng.integers(len(pictures))]
-        s = int(np.exp(rng.uniform(np.log(smallest), np.log(min(largest, *im.size)))))
-        x, y = rng.integers(im.width-s), rng.integers(im.height-s)
-        c = np.asarray(im.crop((x, y, x+s, y+s)).resize((W, H), Image.Resampling.BILINEAR), float).reshape(H, W, C)
-        c = (c-c.min())/max(1., np.ptp(c))*255
-        out[i] = np.round(255-c if rng.random() < .5 else c)
+        side = int(np.exp(rng.uniform(np.log(smallest), np.log(min(largest, *im.size)))))
+        side = min(side, min(im.size)-1)
+        x = rng.integers(im.width-side)
+        y = rng.integers(im.height-side)
+        out[i] = _stretched_crop(im, side, x, y, (W, H), rng.random() < .5)
     return torch.from_numpy(out.transpose(0, 3, 1, 2).copy())
+
+def _shape(shape): return check_value(tuple[Literal[1, 3], Count, Count], shape, 'shape (C, H, W)')
+
+# %% ../nbs/10_ladder.ipynb #2060132c
+def _middle(im, shape):
+    "The square in the middle of a picture, as uint8 (C,H,W)"
+    C, H, W = shape
+    s = min(im.size)
+    box = (im.width-s)//2, (im.height-s)//2, (im.width+s)//2, (im.height+s)//2
+    return np.asarray(im.crop(box).resize((W, H), Image.Resampling.BILINEAR)).reshape(H, W, C).transpose(2, 0, 1)
+
+def _read_whole(files, shape, n, dropped):
+    "The first `n` pictures of files that can be read, whole; and up to 200 that are large enough to be cropped"
+    whole, kept = [], []
+    for f in files:
+        if len(whole) == n: break
+        try: im = open_image(f, 'L' if shape[0] == 1 else 'RGB')
+        except (ValueError, OSError): # of a foreign folder, not every file need be a picture
+            dropped['that cannot be read'] = dropped.get('that cannot be read', 0)+1
+            continue
+        whole.append(_middle(im, shape))
+        if len(kept) < 200 and min(im.size) > 8:
+            im.thumbnail((1024, 1024))
+            kept.append(im)
+    return whole, kept
 
 def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
               shape:tuple, # (C, H, W) that they are brought to
-              n:int=10_000, # Images wanted: whole pictures, cropped to a square; where there are too few, `random_crops` of them as well
-              seed:int=0,
+              n:Count=10_000, # Images wanted: squares of whole pictures; where there are few, `random_crops` as well
+              seed:Seed=0,
              ) -> torch.Tensor: # uint8 (n,C,H,W)
-    "Pictures of a folder, without labels; raises `ValueError` where there are none"
-    C, H, W = shape
-    files = sorted(f for f in Path(folder).rglob('*') if f.suffix.lower() in ('.png', '.jpg', '.jpeg', '.webp', '.bmp', '.gif'))[:n]
-    if not files: raise ValueError(f'{folder} holds no pictures (png, jpg, webp, bmp, gif)')
-    whole, kept = [], []
-    for f in files:
-        try: im = Image.open(f).convert('L' if C == 1 else 'RGB')
-        except OSError: continue        # of a foreign folder, not every file need be a picture
-        s = min(im.size)
-        small = im.crop(((im.width-s)//2, (im.height-s)//2, (im.width+s)//2, (im.height+s)//2)).resize((W, H), Image.Resampling.BILINEAR)
-        whole.append(np.asarray(small).reshape(H, W, C).transpose(2, 0, 1))
-        if len(kept) < 200 and s > 8: im.thumbnail((1024, 1024)); kept.append(im)
-    if not whole: raise ValueError(f'none of the {len(files)} files in {folder} can be read as a picture')
+    "Pictures of a folder, without labels; a warning says what was left out. Raises `ValueError` where there are none"
+    check_arguments(read_wild, dict(folder=folder, n=n, seed=seed))
+    shape = _shape(shape)
+    if not str(folder).strip() or not os.path.isdir(folder):
+        raise ValueError(f"'{shown(folder)}' holds no pictures: it is not a folder")
+    dropped = {}
+    files = list_images(folder, dropped)
+    if not files: raise ValueError(f"{shown(folder)} holds no pictures ({', '.join(ENDINGS)})")
+    size = 2*min(n, len(files))*math.prod(shape)
+    require_memory(size, f'{shown(folder)}: {n:,} pictures', 'take fewer or smaller ones')
+    whole, kept = _read_whole(files, shape, n, dropped)
+    say_dropped(folder, dropped)
+    if not whole: raise ValueError(f'none of the {len(files)} files in {shown(folder)} can be read as a picture')
     whole = torch.from_numpy(np.stack(whole))
     return torch.cat([whole, random_crops(kept, n-len(whole), shape, seed)]) if len(whole) < n and kept else whole
 
+# %% ../nbs/10_ladder.ipynb #8d86291f
 class WildSource:
     "Foreign pictures, without labels"
     rung = 'wild'
     def __init__(self,
                  x:torch.Tensor, # uint8 (n,C,H,W), such as of `read_wild`
-                 classes:int, # K of the teacher
-                ): self.x,self.shape,self.classes = x,tuple(x.shape[1:]),classes
+                 classes:Count, # K of the teacher
+                ):
+        self.x = as_images(x, 'foreign pictures')
+        self.shape = tuple(self.x.shape[1:])
+        self.classes = check_value(Count, classes, 'wild: classes')
     @property
     def identity(self): return {'rung': self.rung, 'content': weights_hash({'x': self.x})}
-    def sample(self, n:int=5000, seed:int=0): # -> (images uint8 (n,C,H,W), None)
+    def sample(self, n:Count=5000, seed:Seed=0): # -> (images uint8 (n,C,H,W), None)
         "`n` of the pictures, each at most once"
+        check_arguments(self.sample, dict(n=n, seed=seed))
         return self.x[torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:n]], None
 
 
@@ -360,11 +404,12 @@ def select_by_probes(teacher:Run,
 # %% ../nbs/10_ladder.ipynb #638d592c
 def wild_of(dataset:str, # Name of the teacher's data set
             shape:tuple, # (C, H, W)
-            n:int=20_000, # At most
+            n:Count=20_000, # At most
            ) -> torch.Tensor: # uint8 (n,C,H,W)
-    "Foreign pictures for the paper's sets: CIFAR-100 for CIFAR-10 and the other way round; for all others, crops of scikit-learn's two photographs"
+    "Foreign pictures: CIFAR-100 for CIFAR-10 and vice versa; for all others, crops of scikit-learn's photographs"
+    check_arguments(wild_of, dict(n=n))
     other = {'cifar10': 'cifar100', 'cifar100': 'cifar10'}.get(dataset)
-    if other: return get_data(other).read('train')[0][:n]
+    if other: return get_data(other, size=_shape(shape)[2], channels=shape[0]).read('train')[0][:n]
     from sklearn.datasets import load_sample_images
     return random_crops([Image.fromarray(a) for a in load_sample_images().images], n, shape)
 

@@ -275,6 +275,7 @@ def check_run(folder:Path, # Of a finished run
     folder = Path(folder)
     if not os.path.lexists(folder/'manifest.json'): raise ValueError(f'{folder}: has no manifest.json; an earlier version made it')
     said = check_table(MANIFEST, read_json(folder/'manifest.json'), folder/'manifest.json')
+    if said['format'] != 1: raise ValueError(f"{folder}: its manifest is of format {said['format']}; a later version made it")
     if not {'result.json', 'weights.safetensors'} <= said['files'].keys(): raise ValueError(f'{folder}: its manifest leaves out its result or its weights')
     check_files(folder, said['files'], extra=True)       # what else lies there is not read
     result = _checked_result(folder)
@@ -520,7 +521,7 @@ def look_at_log(self:Run,
                 epoch:int, # Counted from 0
                ):
     "End a run whose last row of the log is not finite"
-    try: require_finite(self.log[-1:], f'{self.stage}, epoch {epoch+1}')
+    try: require_finite(self.log[-1] if self.log else {}, f'{self.stage}, epoch {epoch+1}')
     except NotFinite:
         self.give_up()
         raise
@@ -586,7 +587,7 @@ def finish(self:Run,
 # %% ../nbs/00_runs.ipynb #23f31498
 def _shipped(stage, config):
     "A finished run that travels with the repository and was made with the same arguments (whatever the code was then)"
-    strip = lambda c: {k: v for k,v in c.items() if not k.startswith('code')}
+    strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
             if strip(check_table(RESULT, read_json(f), f)['config']) != strip(config): continue

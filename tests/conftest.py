@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault('MPLBACKEND', 'Agg')
 os.environ.setdefault('DFKD_RUNS', tempfile.mkdtemp(prefix='dfkd-runs-'))     # tests see no stages of this checkout, and leave none
 sys.path.insert(0, str(ROOT/'tools'))
-TRIED = ROOT/'build'/'tried'        # what the fixture `tried` notes, a file a test
+TRIED = Path(os.environ.get('DFKD_TRIED') or ROOT/'build'/'tried')        # what the fixture `tried` notes, a file a test
 
 def noted(test):
     "Where the rows of a test are noted"

@@ -1,7 +1,7 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
 import ast, json, re, shutil, subprocess, sys, tomllib
 import pytest, torch, yaml
-import execute, graph, links, outputs, readme, report, verify
+import execute, graph, links, lowest, outputs, readme, report, verify
 from cells import NBS, ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
 from dfkd_nb.runs import save_tree
 
@@ -20,6 +20,28 @@ def test_metadata_agrees():
     for req in (cfg['requirements'] + ' ' + cfg['dev_requirements']).split():
         assert re.split('[><=]', req)[0].lower().replace('_', '-') in {k.lower().replace('_', '-') for k in pinned}, f'{req} is not in constraints.txt'
     assert not [k for k in pinned if k.startswith(('nvidia', 'triton'))]
+
+def test_lower_bounds():
+    "Each is one exact version to install, none above what the results were made with."
+    from packaging.version import Version
+    pinned = {k.lower(): v for k, v in re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M)}
+    low = dict(line.split('==') for line in lowest.pins(settings()).split())
+    assert {'torch', 'timm', 'pydantic', 'hypothesis', 'pillow'} <= low.keys()
+    assert not [k for k, v in low.items() if Version(v) > Version(pinned[k.lower()])]
+    assert Version(low['timm']) > Version('1.0.15')         # up to then, it unpickles what an argument names
+    with pytest.raises(SystemExit, match='timm<2'): lowest.pins(dict.fromkeys(lowest.GROUPS, 'torch>=2.11 timm<2'))
+
+def test_imports_are_required():
+    "What a module of the package imports stands in settings.ini, rather than come along with something else."
+    from importlib.metadata import packages_distributions
+    ours, names = packages_distributions(), set()
+    for path in (ROOT/'dfkd_nb').glob('[a-z]*.py'):
+        for n in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(n, ast.Import): names |= {a.name.split('.')[0] for a in n.names}
+            elif isinstance(n, ast.ImportFrom) and not n.level: names.add(n.module.split('.')[0])
+    required = {re.split('[><=]', r)[0].lower() for r in settings()['requirements'].split()}
+    foreign = names - set(sys.stdlib_module_names) - {'dfkd_nb', 'IPython'}     # the last is there where a notebook is
+    assert not {n for n in foreign if not required & {d.lower() for d in ours.get(n, [n])}}
 
 def test_address_stands_once():
     assert settings()['repo_url'] not in (ROOT/'pyproject.toml').read_text() + (ROOT/'setup.py').read_text()
