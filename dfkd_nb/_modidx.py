@@ -607,6 +607,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs._config': ('runs.html#_config', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._content': ('runs.html#_content', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._cpu_name': ('runs.html#_cpu_name', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs._defaults': ('runs.html#_defaults', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._flat': ('runs.html#_flat', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._git': ('runs.html#_git', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._key': ('runs.html#_key', 'dfkd_nb/runs.py'),

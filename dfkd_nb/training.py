@@ -314,6 +314,7 @@ class Augment(Callback):
 
 class Clip(Callback):
     "Clips the gradient to norm 1 before each step"
+    order = MixedPrecision.order+1      # which takes the scale out of the gradient
     def before_step(self): nn.utils.clip_grad_norm_(self.learn.model.parameters(), 1.)
 
 # %% ../nbs/02a_training.ipynb #0caa9b46
