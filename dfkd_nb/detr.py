@@ -1155,7 +1155,7 @@ def load_detector(run:Run, # A finished run that holds a detector
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds; raises `ValueError` where what its result says of it cannot be"
     said, weights = said_of(run), run.weights
-    arch = {**(said.arch or {}), 'scratch': False} if said.pretrained else {}
+    arch = {**hub_arch(said.arch or {}).model_dump(), 'scratch': False} if said.pretrained else {}
     build = partial(create_detector, said.model, len(said.classes), **arch)
     require_shapes(lambda: build().net, weights)
     net = build()
