@@ -10,7 +10,6 @@ __all__ = ['KD_RECIPES', 'PAPER_KD', 'soft_kl', 'probe_loss', 'Distill', 'new_st
 # %% ../nbs/06_distill.ipynb #aad732e5
 from typing import Annotated
 import torch, torch.nn.functional as F
-from fastai.callback.core import Callback
 from fastcore.basics import patch
 from torch import nn
 from .runs import *
