@@ -6,8 +6,8 @@
 __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'SPLITS', 'DATASETS', 'AUGMENT', 'to_unit',
            'to_bytes', 'shown', 'as_images', 'as_labels', 'as_names', 'ImageData', 'check_classes', 'memory',
            'require_memory', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped', 'list_folder',
-           'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine', 'crop_flip', 'augment',
-           'RealSource', 'check_shape', 'NoiseSource']
+           'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine', 'crop_flip', 'reshaped',
+           'recoloured', 'erased', 'strong', 'augment', 'RealSource', 'check_shape', 'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import math, os, stat, unicodedata, warnings, zipfile
@@ -773,10 +773,70 @@ def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
     cols, rows = torch.where(torch.rand(n, 1, device=x.device) < .5, ar.flip(0), ar)+dx, torch.arange(h, device=x.device)+dy
     return F.pad(x, (p,)*4, mode='reflect')[torch.arange(n, device=x.device)[:,None,None], :, rows[:,:,None], cols[:,None]].permute(0, 3, 1, 2)
 
-AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip}
+# %% ../nbs/01_data.ipynb #97216042
+def _uniform(x, most):
+    "One number an image, between −most and most: (n,)"
+    return (torch.rand(len(x), device=x.device)*2-1)*most
+
+def _one_of(x, n):
+    "For each image one of n choices, as n masks: (n, images)"
+    return torch.randint(n, (len(x),), device=x.device) == torch.arange(n, device=x.device)[:,None]
+
+def reshaped(x:torch.Tensor, # (n,C,H,W) floats
+             shift:float=.125, # Up to ± this share of the width and of the height, in whole pixels
+             flip:float=.5, # Share of the images that is mirrored
+             degrees:float=30., # Turned by up to ±, or …
+             shear:float=.3, # … sheared by up to ± this share of the height, or …
+             zoom:float=.3, # … of a size between 1−zoom and 1+zoom, or none of these
+            ) -> torch.Tensor:
+    "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror image"
+    _, turned, sheared, scaled = _one_of(x, 4)
+    a = torch.where(turned, _uniform(x, degrees*torch.pi/180), 0.)
+    h = torch.where(sheared, _uniform(x, shear), 0.)
+    z = torch.where(scaled, 1+_uniform(x, zoom), 1.)
+    mirror = torch.where(torch.rand(len(x), device=x.device) < flip, -1., 1.)
+    dx, dy = (_uniform(x, int(shift*n)+.499).round()*2/n for n in (x.shape[-1], x.shape[-2]))
+    cos, sin = a.cos()*z, a.sin()*z
+    theta = torch.stack([mirror*cos, h-sin, dx, mirror*sin, cos, dy], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, x.shape, align_corners=False)
+    return F.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
+
+def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
+               most:float=.6, # What is changed is between 1−most and 1+most times what it was
+              ) -> torch.Tensor:
+    "Each image in another brightness, contrast or saturation, or as it is"
+    factor = 1+_uniform(x, most)
+    b, c, s = torch.where(_one_of(x, 4)[1:], factor, 1.)[:,:,None,None,None]
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean+c*(b*x-mean)
+    grey = x.mean(1, keepdim=True)
+    return (grey+s*(x-grey)).clamp(0, 1)
+
+def erased(x:torch.Tensor, # (n,C,H,W) floats
+           share:float=.25, # Of the images
+           most:float=.5, # The sides of the rectangle, up to this share of the image's
+          ) -> torch.Tensor:
+    "In some images a rectangle is painted in one random grey (random erasing, Zhong et al., 2020)"
+    def inside(n): # (images, n): from a random place on, so many pixels
+        length = torch.rand(len(x), 1, device=x.device)*most*n
+        start = torch.rand(len(x), 1, device=x.device)*(n-length)
+        at = torch.arange(n, device=x.device)+.5
+        return (at >= start) & (at < start+length)
+    rows, cols = inside(x.shape[-2]), inside(x.shape[-1])
+    chosen = torch.rand(len(x), 1, 1, device=x.device) < share
+    grey = torch.rand(len(x), 1, 1, 1, device=x.device)
+    return torch.where((rows[:,:,None] & cols[:,None] & chosen)[:,None], grey, x)
+
+def strong(x:torch.Tensor, # (n,C,H,W) floats in 0…1
+          ) -> torch.Tensor:
+    "Each image reshaped, recoloured, and some with a hole: for long training"
+    return erased(recoloured(reshaped(x)))
+
+# %% ../nbs/01_data.ipynb #3584b846
+AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip, 'strong': strong}
 
 def augment(x:torch.Tensor, # (n,C,H,W) floats
-            how:str='affine', # One of `AUGMENT`
+            how:one_of(AUGMENT)='affine', # One of `AUGMENT`
            ) -> torch.Tensor:
     "Augment a batch, each image in its own way; draws from torch's global generator"
     if how not in AUGMENT: raise ValueError(f"unknown augmentation {how!r}: there are {', '.join(AUGMENT)}")
