@@ -633,12 +633,12 @@ def finish(self:Run,
     return self
 
 # %% ../nbs/00_runs.ipynb #23f31498
-def _shipped(stage, config):
-    "A finished run that travels with the repository and was made with the same arguments (whatever the code was then)"
+def _shipped(stage, config, defaults={}):
+    "A finished run that travels with the repository and was made with the same arguments (whatever the code was then; newer ones had their defaults)"
     strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
-            if strip(check_table(RESULT, read_json(f), f)['config']) != strip(config): continue
+            if {**defaults, **strip(check_table(RESULT, read_json(f), f)['config'])} != strip(config): continue
             check_run(f.parent)
         except (ValueError, OSError) as e:
             warnings.warn(f'{e}; the stage is made anew')
@@ -654,6 +654,8 @@ def _config(f, args, also, module):
         try: known[k] = identity(v)
         except ValueError as e: raise ValueError(f'{f.__name__}: {k}: {e}') from None
     return json.loads(json.dumps({**known, **(also(args) if also else {}), 'code': code_hash(module, f.__name__)}))
+
+def _defaults(params): return {p.name: json.loads(json.dumps(identity(p.default))) for p in params if p.default is not p.empty}
 
 STAGES = {} # what `stage` has decorated, by its function's name
 
@@ -677,7 +679,7 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
             if run.finished:
                 run.sweep()
                 return run
-            return (not root and _shipped(name, run.config)) or _compute(run, f, args, parallel)
+            return (not root and _shipped(name, run.config, _defaults(params))) or _compute(run, f, args, parallel)
         at_last = inspect.Parameter('root', inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path|str|None)
         staged.__signature__ = sig.replace(parameters=[*params, at_last])
         STAGES[f.__name__] = staged
