@@ -65,6 +65,7 @@ PLACES = {
     'a place where nothing can be written': ('/proc/mine/b', None, 'nothing can be written'),
     'a name of 300 letters': ('{tmp}/' + 'x'*300, None, 'too long'),
     'a path of 5,000 letters': ('{tmp}' + '/abcdefghi'*500, None, 'too long'),
+    'a name in no encoding': ('{tmp}/b\udcff', None, 'UTF-8'),
     'the root': ('/', None, 'is there already'),
     'the current folder': ('.', None, 'is there already'),
 }
@@ -115,7 +116,7 @@ def test_work_of_someone_else(home, tmp_path, tried, capsys):
     tried.command('a folder of the user where unfinished work would lie', ['bundle', *alone(home), '--out', tmp_path/'out'], 'no unfinished work of ours', capsys)
     assert (tmp_path/'out.work/thesis').is_dir()
 
-GOOD = {'with a slash at its end': '{tmp}/b/', 'in folders that are not there yet': '{tmp}/x/y/b', 'with blanks and brackets': '{tmp}/my [best] bundle', 'in no encoding': '{tmp}/b\udcff', '~': '~/b'}
+GOOD = {'with a slash at its end': '{tmp}/b/', 'in folders that are not there yet': '{tmp}/x/y/b', 'with blanks and brackets': '{tmp}/my [best] bundle', 'in letters of other scripts': '{tmp}/束 λ é', '~': '~/b'}
 
 @pytest.mark.parametrize('what', GOOD)
 def test_good_places(what, home, tmp_path, tried, capsys, monkeypatch):
@@ -141,7 +142,7 @@ NUMBERS = {
 @pytest.mark.parametrize('command,given', [(c, g) for c, options in NUMBERS.items() for g in options], ids=lambda x: x[:30])
 def test_numbers(command, given, home, tmp_path, tried, capsys):
     option, *values = given.split()
-    args = {'bundle': ['bundle', *owner(home)], 'distill': ['distill', home/'b', *NOISE[:4]]}[command]
+    args = {'bundle': ['bundle', *owner(home)], 'distill': ['distill', home/'b', *NOISE]}[command]
     tried.command(f'dfkd {command} {given[:60]}', [*args, option, *values, '--out', tmp_path/'out'], option[2:], capsys)
     assert not names(tmp_path)
 
@@ -170,7 +171,7 @@ def test_ignored(command, given, home, tmp_path, tried, capsys):
     tried.command(f'dfkd {command} {given}, which would be ignored', [*args, *more, *given.split(), '--out', tmp_path/'out'], given.split()[0][2:], capsys)
 
 WRONG = {
-    'no bundle': (['distill', '{tmp}', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
+    'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
     'an address for a bundle': (['distill', 'https://example.org/b', *NOISE, '--out', '{tmp}/x'], 'is an address'),
     'an unknown student': (['distill', '{home}/b', '--student', 'vit_smal', '--out', '{tmp}/x', '--source', 'noise'], 'unknown model'),
     'an unknown source': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'dreams', '--out', '{tmp}/x'], 'unknown source'),
@@ -278,19 +279,19 @@ def test_grey_images_and_a_teacher_of_colours(tmp_path, tried, capsys, monkeypat
 # --- interruptions
 
 @pytest.fixture
-def interrupted(home, tmp_path, monkeypatch):
+def interrupted(home, tmp_path, monkeypatch, capsys):
     "A command that was stopped after the training of its generator: (its arguments, time of the generator's weights)"
     args = ['bundle', *owner(home), '--out', str(tmp_path/'b')]
     def stop(*_, **__): raise KeyboardInterrupt
     with monkeypatch.context() as m:
         m.setattr(bundle_module, 'memorisation', stop)
         assert main(args) == 130
+    assert 'the same command goes on' in capsys.readouterr().err
     [weights] = tmp_path.glob('b.work/generator/*/weights.safetensors')
     return args, weights, weights.stat().st_mtime_ns
 
 def test_goes_on(interrupted, tmp_path, tried, capsys, monkeypatch):
     args, weights, when = interrupted
-    assert 'the same command goes on' in capsys.readouterr().err
     tried.command('the same command with another --epochs, refused: the work is kept', [*args, '--epochs', 0], 'epochs', capsys)
     assert weights.exists()
     def full(*_, **__): raise OSError(errno.ENOSPC, 'No space left on device', 'b')
