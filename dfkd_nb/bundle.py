@@ -466,6 +466,7 @@ def local_path(path:str|Path, # As it was typed
     "A file or folder on this machine; raises `ValueError` for an empty text and for an address"
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ''
     if not isinstance(text, str) or not text.strip() or '\0' in text: raise ValueError(f'{what}: {text!r} names no file or folder')
+    if not text.isascii() and text.encode(errors='ignore').decode() != text: raise ValueError(f'{what}: {text!r} is no name in UTF-8: rename it')
     if re.match(r'[A-Za-z][A-Za-z0-9+.-]*://', text): raise ValueError(f'{what}: {text} is an address: get it first, and name the file or folder on this machine')
     return Path(os.path.abspath(os.path.expanduser(text)))
 

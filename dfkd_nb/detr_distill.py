@@ -13,7 +13,6 @@ __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'Widths', 'SCENE_RECIPES', 'DET
 import inspect
 from typing import Annotated
 import torch, torch.nn.functional as F
-from fastai.callback.core import Callback
 from pydantic import Field
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn

@@ -129,9 +129,23 @@ def seed_all(*parts) -> int: # The 31-bit seed that was set
     return seed
 
 # %% ../nbs/00_runs.ipynb #ee79416a
+def _gpu_share():
+    "What part of the GPU's memory this process may take: `$DFKD_GPU_SHARE`, which `make paper` sets where several jobs share it"
+    said = os.environ.get('DFKD_GPU_SHARE') or '1'
+    try: share = float(said)
+    except ValueError: share = 0.
+    if not 0 < share <= 1: raise ValueError(f'DFKD_GPU_SHARE must be above 0 and at most 1, got {said!r}')
+    return share
+
+@lru_cache
+def _take_share(device): torch.cuda.set_per_process_memory_fraction(_gpu_share(), device)
+
 def pick_device() -> torch.device:
-    "The GPU where there is one"
-    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
+    "The GPU where there is one, of whose memory at most `$DFKD_GPU_SHARE` is taken"
+    if not torch.cuda.is_available(): return torch.device('cpu')
+    device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
+    _take_share(device)
+    return device
 
 # %% ../nbs/00_runs.ipynb #e933db0d
 _ledgers = []
@@ -619,12 +633,12 @@ def finish(self:Run,
     return self
 
 # %% ../nbs/00_runs.ipynb #23f31498
-def _shipped(stage, config):
-    "A finished run that travels with the repository and was made with the same arguments (whatever the code was then)"
+def _shipped(stage, config, defaults={}):
+    "A finished run that travels with the repository and was made with the same arguments (whatever the code was then; newer ones had their defaults)"
     strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
-            if strip(check_table(RESULT, read_json(f), f)['config']) != strip(config): continue
+            if {**defaults, **strip(check_table(RESULT, read_json(f), f)['config'])} != strip(config): continue
             check_run(f.parent)
         except (ValueError, OSError) as e:
             warnings.warn(f'{e}; the stage is made anew')
@@ -640,6 +654,8 @@ def _config(f, args, also, module):
         try: known[k] = identity(v)
         except ValueError as e: raise ValueError(f'{f.__name__}: {k}: {e}') from None
     return json.loads(json.dumps({**known, **(also(args) if also else {}), 'code': code_hash(module, f.__name__)}))
+
+def _defaults(params): return {p.name: json.loads(json.dumps(identity(p.default))) for p in params if p.default is not p.empty}
 
 STAGES = {} # what `stage` has decorated, by its function's name
 
@@ -663,7 +679,7 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
             if run.finished:
                 run.sweep()
                 return run
-            return (not root and _shipped(name, run.config)) or _compute(run, f, args, parallel)
+            return (not root and _shipped(name, run.config, _defaults(params))) or _compute(run, f, args, parallel)
         at_last = inspect.Parameter('root', inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path|str|None)
         staged.__signature__ = sig.replace(parameters=[*params, at_last])
         STAGES[f.__name__] = staged
