@@ -184,21 +184,20 @@ def read_preparation(folder:Path, # With `preprocessor_config.json`, perhaps
     return {**{k: [x/scale for x in v] for k,v in spread.items()}, 'noted': noted}
 
 # %% ../nbs/12_your_teacher.ipynb #dc178868
-def _unnamed(names): return all(n == str(i) for i,n in enumerate(names))
-
 def class_places(own:list|None, # Names of the model's classes, in the order of its answers; None: it has none
                  data:list, # Names of the data's classes, in the order of their labels
                 ) -> list: # For each class of the data, its place in the model's answers
-    "Bring two lists of classes together by name; raises `ValueError` where they are not the same classes"
+    "Bring classes together by name; raises `ValueError` where the data have one that the model has not"
     data = list(map(str, data))
     own = data if own is None else list(map(str, own))
     for key in (str, lambda n: re.sub(r'[\s_-]+', ' ', unicodedata.normalize('NFC', n)).strip().casefold()):
         places = {key(n): i for i,n in enumerate(own)}
-        if len(places) == len(own) == len(data) and {key(n) for n in data} == set(places): return [places[key(n)] for n in data]
-    if len(own) == len(data) and (_unnamed(own) or _unnamed(data)): return list(range(len(data)))
-    lost, more = [n for n in own if n not in data], [n for n in data if n not in own]
-    say = [f"{what} {', '.join(n[:40] for n in names[:4])}{', …' if len(names) > 4 else ''}" for what,names in (('only the teacher knows', lost), ('only the data have', more)) if names]
-    raise ValueError(f"the teacher's {len(own)} classes are not the data's {len(data)} ({'; '.join(say)}): name the folders of the data as the teacher names its classes")
+        distinct = len(places) == len(own) and len({key(n) for n in data}) == len(data)
+        if distinct and {key(n) for n in data} <= set(places): return [places[key(n)] for n in data]
+    def few(names): return ', '.join(n[:40] for n in names[:5]) + (f', … ({len(names)})' if len(names) > 5 else '')
+    more = [n for n in data if n not in own] or data
+    raise ValueError(f"the classes of the data ({few(data)}) are not those of the teacher ({few(own)}), such as {more[0][:40]}: "
+                     'name the folders (of an .npz, class_names) as the teacher names its classes')
 
 # %% ../nbs/12_your_teacher.ipynb #9e0803b7
 def _side_of(tokens, prefix):
@@ -920,10 +919,7 @@ def match_classes(data:ImageData, # Real images
                  ) -> ImageData: # With the teacher's classes, and labels that are positions in them
     "Bring the labels of data to a teacher's classes, by name; raises `ValueError` where names are not the teacher's"
     if list(data.classes) == list(classes): return data
-    other = [c for c in data.classes if c not in classes]
-    few = lambda names: ', '.join(names[:5]) + (f', … ({len(names)})' if len(names) > 5 else '')
-    if other: raise ValueError(f'the classes of {data.name} ({few(data.classes)}) are not those of the teacher ({few(classes)}): name the folders as the teacher names its classes')
-    place = torch.tensor([classes.index(c) for c in data.classes])
+    place = torch.tensor(class_places(classes, data.classes))
     return ImageData(data.name, {s: (x, place[y]) for s,(x,y) in data._splits.items()}, classes)
 
 def in_colour(data:ImageData,
