@@ -273,14 +273,14 @@ def _require_file(path):
     if not s.st_size: raise ValueError(f'{shown(path)} is empty; remove or replace it')
 
 # %% ../nbs/01_data.ipynb #ab3f37e5
-def _eight_bits(a):
+def _eight_bits(a, sixteen=False):
     "Grey levels of any depth, integers or floats (H,W), as uint8"
     if not np.isfinite(a).all(): raise ValueError('some of its values are not numbers, or infinite')
     low, high = float(a.min()), float(a.max())
     whole = a.dtype.kind in 'iu'
     a = a.astype(np.float64)
     if low >= 0 and high <= 1 and not whole: a = a*255
-    elif low >= 0 and whole and 255 < high <= 65535: a = a/257
+    elif sixteen or (low >= 0 and whole and 255 < high <= 65535): a = a/257
     elif low < 0 or high > 255: a = (a-low)/max(high-low, 1e-300)*255
     return np.round(a).astype(np.uint8)
 
@@ -301,7 +301,7 @@ def flat_image(im, # PIL image, in any mode
     if im.mode[0] in 'IF':
         levels = np.asarray(im)
         hidden = im.info.get('transparency')
-        eight = _eight_bits(levels)
+        eight = _eight_bits(levels, im.mode[:4] == 'I;16' or im.format == 'PPM')
         im = Image.fromarray(eight if hidden is None else np.where(levels == hidden, np.uint8(255), eight))
     elif im.has_transparency_data: im = _over_white(im)
     im = im.convert('L' if grey else 'RGB')
