@@ -184,7 +184,7 @@ def box_size(boxes:torch.Tensor, # (…,4) cx, cy, w, h in 0…1
     return boxes[..., 2:].clamp_min(1e-3).log()/2+1
 
 Three = Annotated[int, Field(ge=3, le=3)] # channels
-Widths = Annotated[tuple[Few, ...], Field(min_length=1, max_length=5)] # of the layers of generators and discriminators
+Widths = kind('Widths', tuple[Few, ...], min_length=1, max_length=5) # of the layers of generators and discriminators
 
 class SceneGenerator(nn.Module):
     "Objects by a generator of [04_gan](04_gan.ipynb), composed on backgrounds that are normally distributed along their principal components, class by class"
