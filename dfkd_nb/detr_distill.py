@@ -5,18 +5,20 @@
 # %% auto #0
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'Widths', 'SCENE_RECIPES', 'DETR_KD_RECIPES', 'CrossAttention', 'rois',
            'box_probes', 'class_box_probes', 'layout_stats', 'sample_layouts', 'crops', 'compose', 'erase', 'box_size',
-           'SceneGenerator', 'same_classes', 'spread_over', 'train_scene_generator', 'draw_scenes', 'load_scenes',
-           'check_stats', 'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'told',
-           'ByIndex', 'distill_detr', 'can_teach', 'frame_sources']
+           'SceneGenerator', 'SceneGame', 'RealObjects', 'SceneGuide', 'play_scenes', 'new_scene_nets', 'same_classes',
+           'spread_over', 'train_scene_generator', 'appraise_scenes', 'draw_scenes', 'load_scenes', 'check_stats',
+           'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex',
+           'distill_detr', 'can_teach', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import inspect
+from functools import partial
 from typing import Annotated
 import torch, torch.nn.functional as F
 from fastai.callback.core import Callback
+from fastcore.basics import patch
 from pydantic import Field
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.ops import box_convert, box_iou, roi_align
 from .runs import *
 from .data import *
@@ -30,7 +32,7 @@ from .checks import *
 
 # %% ../nbs/09_detr_distill.ipynb #33335156
 class CrossAttention:
-    "While open, a forward pass leaves the last decoder layer's cross-attention in `weights`: (n,Q,H·W), mean over heads"
+    "While open, a forward pass leaves the last decoder layer's attention in `weights`: (n,Q,H·W), mean over heads"
     def __init__(self, model:Detector):
         self.model,net = model,model.net
         self.hub = hasattr(net, 'net')
@@ -55,7 +57,8 @@ def rois(boxes:torch.Tensor, # (m,4) cx, cy, w, h in 0…1
         ) -> torch.Tensor: # (m,5), as `roi_align` wants them
     "Boxes as regions of interest"
     b = torch.cat((boxes[:, :2], boxes[:, 2:]*context), 1)
-    return torch.cat((image[:, None].to(b.dtype), box_convert(b, 'cxcywh', 'xyxy')*b.new_tensor([size[1], size[0]]*2)), 1)
+    corners = box_convert(b, 'cxcywh', 'xyxy')*b.new_tensor([size[1], size[0]]*2)
+    return torch.cat((image[:, None].to(b.dtype), corners), 1)
 
 GRID, AROUND = 5, 2. # cells of a box probe a side, and how much larger than its box the region is
 
@@ -84,12 +87,16 @@ def class_box_probes(model:Detector, # In eval mode
                     ) -> torch.Tensor: # (K, GRID²)
     "Mean box probe of each class (Eq. 2, with objects for images); raises `ValueError` for a class without objects"
     check_arguments(class_box_probes, {'classes': classes, 'bs': bs})
-    if gone := [k for k in range(classes) if not (labels == k).any()]: raise ValueError(f"no object of class {', '.join(map(str, gone))}: a class probe needs real examples of every class")
+    if gone := [k for k in range(classes) if not (labels == k).any()]:
+        raise ValueError(f"no object of class {', '.join(map(str, gone))}: a class probe needs examples of every class")
     device, parts = next(model.parameters()).device, []
     with CrossAttention(model) as a:
-        for b, l, t in zip(x.split(bs), labels.split(bs), boxes.split(bs)): parts.append(box_probes(a, to_unit(b.to(device)), l.to(device), t.to(device)))
+        for b, l, t in zip(x.split(bs), labels.split(bs), boxes.split(bs)):
+            parts.append(box_probes(a, to_unit(b.to(device)), l.to(device), t.to(device)))
     p, y = (torch.cat(t) for t in zip(*parts))
-    if gone := [k for k in range(classes) if not (y == k).any()]: raise ValueError(f"no query is left for any object of class {', '.join(map(str, gone))}: the images hold more objects than the detector has queries")
+    if gone := [k for k in range(classes) if not (y == k).any()]:
+        raise ValueError(f"no query is left for objects of class {', '.join(map(str, gone))}: "
+                         'the images hold more objects than the detector has queries')
     cap = torch.stack([p[y == k].mean(0) for k in range(classes)])
     require_finite(cap, 'class probes of boxes')
     return cap
@@ -101,12 +108,15 @@ def layout_stats(labels:torch.Tensor, # (n,M)
                 ) -> dict: # count (M+1,), share (K,), mean and std (K,4) of cx, cy, log w, log h
     "Numbers of objects, shares of classes, and the places and sizes of each class"
     there = labels >= 0
-    if there.sum() < 2: raise ValueError(f'{int(there.sum())} objects tell nothing of places and sizes: give two at least')
+    if there.sum() < 2:
+        raise ValueError(f'{int(there.sum())} objects tell nothing of places and sizes: give two at least')
     n, y, b = there.sum(1), labels[there], boxes[there]
     v = torch.cat((b[:, :2], b[:, 2:].clamp_min(1e-3).log()), 1)
     of = lambda k: v[y == k] if (y == k).sum() > 1 else v
-    return {'count': torch.bincount(n, minlength=labels.shape[1]+1).float()/len(n), 'share': torch.bincount(y, minlength=classes).float()/len(y),
-            'mean': torch.stack([of(k).mean(0) for k in range(classes)]), 'std': torch.stack([of(k).std(0) for k in range(classes)])}
+    return {'count': torch.bincount(n, minlength=labels.shape[1]+1).float()/len(n),
+            'share': torch.bincount(y, minlength=classes).float()/len(y),
+            'mean': torch.stack([of(k).mean(0) for k in range(classes)]),
+            'std': torch.stack([of(k).std(0) for k in range(classes)])}
 
 def sample_layouts(stats:dict, # Of `layout_stats`
                    n:Count, # Images
@@ -129,7 +139,8 @@ def sample_layouts(stats:dict, # Of `layout_stats`
             for t in range(8):
                 if all(((lo[i,m,t] >= hi[i,a,c]) | (hi[i,m,t] <= lo[i,a,c])).any() for a,c in kept):
                     L[i,len(kept)], B[i,len(kept)] = y[i,m,t], b[i,m,t]
-                    kept.append((m, t)); break
+                    kept.append((m, t))
+                    break
     return L, B
 
 # %% ../nbs/09_detr_distill.ipynb #da7c66fd
@@ -142,7 +153,8 @@ def crops(x:torch.Tensor, # (n,C,H,W) floats
          ): # -> ((m,C,size,size), labels (m,), image (m,))
     "Surroundings of each object, brought to one size"
     image, slot = (labels >= 0).nonzero(as_tuple=True)
-    return roi_align(x, rois(boxes[image, slot], image, x.shape[-2:], CONTEXT), size, sampling_ratio=2, aligned=True), labels[image, slot], image
+    return roi_align(x, rois(boxes[image, slot], image, x.shape[-2:], CONTEXT), size, sampling_ratio=2,
+                     aligned=True), labels[image, slot], image
 
 def compose(background:torch.Tensor, # (n,3,H,W) floats
             canvas:torch.Tensor, # (m,4,s,s): colour and opacity of each object, in 0…1
@@ -150,16 +162,20 @@ def compose(background:torch.Tensor, # (n,3,H,W) floats
             boxes:torch.Tensor, # (n,M,4)
            ) -> torch.Tensor: # (n,3,H,W)
     "Put objects on backgrounds at their boxes; differentiable"
-    (H, W), (image, slot) = background.shape[-2:], (labels >= 0).nonzero(as_tuple=True)
+    H, W = background.shape[-2:]
+    there = (labels >= 0).cpu()
+    rows = there.flatten().cumsum(0).view(there.shape)-1            # of the canvas
     x = background
     for m in range(labels.shape[1]):
-        here = slot == m
-        if not here.any(): continue
-        i, b = image[here], boxes[image[here], m]
-        s, c = b[:, 2:]*CONTEXT, b[:, :2]*2-1
+        here = there[:, m].nonzero()[:, 0]
+        if not len(here): continue
+        i, row = (send(t, x.device) for t in (here, rows[here, m]))
+        s, c = boxes[i, m, 2:]*CONTEXT, boxes[i, m, :2]*2-1
         theta = torch.zeros(len(i), 2, 3, device=x.device)
         theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = 1/s[:, 0], 1/s[:, 1], -c/s
-        part = torch.cat((canvas[here][:, :3]*canvas[here][:, 3:], canvas[here][:, 3:]), 1)       # premultiplied: beyond the canvas lies nothing, not black
+        part = canvas[row]
+        part = torch.cat((part[:, :3]*part[:, 3:], part[:, 3:]),
+                         1)     # premultiplied: beyond the canvas lies nothing, not black
         o = F.grid_sample(part, F.affine_grid(theta, (len(i), 4, H, W), align_corners=False), align_corners=False)
         x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3])
     return x
@@ -172,9 +188,11 @@ def erase(x:torch.Tensor, # (n,3,H,W) floats
     n, _, H, W = x.shape
     ys, xs = ((torch.arange(k, device=x.device)+.5)/k for k in (H, W))
     near = lambda t, c, w: (t-c[..., None]).abs() <= w[..., None]*.6
-    hole = (near(ys, boxes[..., 1], boxes[..., 3])[..., None] & near(xs, boxes[..., 0], boxes[..., 2])[..., None, :] & (labels >= 0)[..., None, None]).any(1)[:, None].float()
+    rows, cols = near(ys, boxes[..., 1], boxes[..., 3])[..., None], near(xs, boxes[..., 0], boxes[..., 2])[..., None, :]
+    hole = (rows & cols & (labels >= 0)[..., None, None]).any(1)[:, None].float()
     fill, known = x*(1-hole), 1-hole
-    while (known <= 0).any() or len(fill) == n and min(fill.shape[-2:]) > 8: fill, known = F.avg_pool2d(fill, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
+    while (known <= 0).any() or len(fill) == n and min(fill.shape[-2:]) > 8:
+        fill, known = F.avg_pool2d(fill, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
     fill = F.interpolate(fill/known.clamp_min(1e-6), (H, W), mode='bilinear', align_corners=False)
     return x*(1-hole)+fill*hole
 
@@ -188,7 +206,7 @@ Three = Annotated[int, Field(ge=3, le=3)] # channels
 Widths = Annotated[tuple[Few, ...], Field(min_length=1, max_length=5)] # of the layers of generators and discriminators
 
 class SceneGenerator(nn.Module):
-    "Objects by a generator of [04_gan](04_gan.ipynb), composed on backgrounds that are normally distributed along their principal components, class by class"
+    "Objects by a generator of [04_gan](04_gan.ipynb), on backgrounds that are normally distributed, class by class"
     def __init__(self,
                  classes:Few, # K
                  shape:tuple[Three, Size, Size], # (3, H, W) of the composed image
@@ -199,7 +217,9 @@ class SceneGenerator(nn.Module):
                 ):
         check_arguments(SceneGenerator.__init__, locals(), 'SceneGenerator')
         super().__init__()
-        self.objects,self.shape,self.z,self.checkered = GANS[arch][0](4, classes, widths, z+2),tuple(shape),z,arch == 'cgan' # transposed convolutions leave a checkerboard
+        self.objects = GANS[arch][0](4, classes, widths, z+2)
+        self.shape,self.z = tuple(shape),z
+        self.checkered = arch == 'cgan'         # transposed convolutions leave a checkerboard
         s = self.objects.size
         self.register_buffer('origin', torch.zeros(3, s, s))        # mean background
         self.register_buffer('axes', torch.zeros(axes, 3, s, s))    # principal components
@@ -207,7 +227,8 @@ class SceneGenerator(nn.Module):
         self.register_buffer('root', torch.zeros(classes+1, axes, axes)) # of their covariance (Cholesky)
         self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of s×s cannot have
         edge = torch.minimum(torch.arange(s), s-1-torch.arange(s)).clamp(max=3)/3.
-        self.register_buffer('window', edge[:, None]*edge, persistent=False) # opacity fades out at the border of the canvas
+        self.register_buffer('window', edge[:, None]*edge,
+                             persistent=False) # opacity fades out at the border of the canvas
     def fit_grounds(self,
                     x:torch.Tensor, # (n,3,s,s) backgrounds, floats in 0…1
                     labels:torch.Tensor, # (n,M) what was on them, −1: nothing
@@ -218,16 +239,19 @@ class SceneGenerator(nn.Module):
         d = (x-self.origin).flatten(1)
         V = torch.pca_lowrank(d, k := min(len(self.axes), *d.shape), center=False)[2]
         self.axes[:k] = V.T.unflatten(1, x.shape[1:])
-        for i,here in enumerate([*((labels == c).any(1) for c in range(len(self.mean)-1)), torch.ones(len(x), dtype=torch.bool, device=x.device)]):
+        of = [(labels == c).any(1) for c in range(len(self.mean)-1)]
+        for i,here in enumerate([*of, torch.ones(len(x), dtype=torch.bool, device=x.device)]):
             c = (d @ V)[here if here.sum() > k else slice(None)]
-            self.mean[i, :k], self.root[i, :k, :k] = c.mean(0), torch.linalg.cholesky(c.T.cov()+1e-6*torch.eye(k, device=x.device))
+            self.mean[i, :k] = c.mean(0)
+            self.root[i, :k, :k] = torch.linalg.cholesky(c.T.cov()+1e-6*torch.eye(k, device=x.device))
     def canvas(self, z, y, boxes):
         o = self.objects(torch.cat((z, box_size(boxes)), 1), y)
         if self.checkered: o = F.avg_pool2d(F.avg_pool2d(F.pad(o, (1, 1, 1, 1), 'replicate'), 2, 1), 2, 1)
         return torch.cat((o[:, :3], o[:, 3:]*self.window), 1)
     def ground(self, z, labels):
         c = labels.amax(1)      # −1: the last one, of all
-        return (self.origin+torch.einsum('nk,kcij->ncij', self.mean[c]+torch.einsum('nij,nj->ni', self.root[c], z), self.axes)).clamp(0, 1)
+        along = self.mean[c]+torch.einsum('nij,nj->ni', self.root[c], z)
+        return (self.origin+torch.einsum('nk,kcij->ncij', along, self.axes)).clamp(0, 1)
     def forward(self,
                 zo:torch.Tensor, # (m,z) noise of the objects
                 zg:torch.Tensor, # (n,axes) noise of the backgrounds
@@ -236,15 +260,154 @@ class SceneGenerator(nn.Module):
                ) -> torch.Tensor: # (n,3,H,W) in 0…1
         g = F.interpolate(self.ground(zg, labels), self.shape[1:], mode='bilinear', align_corners=False)
         there = labels >= 0
-        return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels, boxes).clamp(0, 1)
+        return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels,
+                       boxes).clamp(0, 1)
 
 # %% ../nbs/09_detr_distill.ipynb #944bcf21
+class SceneGame:
+    "The game about objects: the discriminator is told their sizes, and sees new ones over what is around real ones"
+    def __init__(self,
+                 G:SceneGenerator,
+                 D:nn.Module, # Discriminator of five channels
+                 arch:str, # One of `GANS`
+                 lr:float, # Adam's, both networks
+                 betas:tuple, # Adam's
+                 ema:float, # Decay of the averaged generator, a step
+                ):
+        for m in (G.objects, D): m.to(memory_format=torch.channels_last)
+        self.G,self.D = G,D
+        _, _, self.d_loss, self.g_loss, self.look = GANS[arch]
+        self.E = Averaged(G, ema)
+        adam = partial(torch.optim.Adam, lr=lr, betas=tuple(betas), fused=True)
+        self.og,self.od = (keep_settings(adam(m.parameters())) for m in (G, D))
+    @property
+    def parts(self): return {'G': self.G, 'D': self.D, 'E': self.E, 'og': self.og, 'od': self.od} # of a checkpoint
+
+@patch
+def says(self:SceneGame, c, y, b):
+    "What the discriminator says of pictures of objects with these labels and boxes"
+    c = torch.where((torch.rand(len(c), device=c.device) < .5)[:, None, None, None], c.flip(-1), c)
+    if self.look: c = self.look(c)
+    size = box_size(b)[..., None, None].expand(-1, -1, *c.shape[-2:])
+    return self.D(torch.cat((c, size), 1), y)
+
+@patch
+def lay(self:SceneGame, sky, y, b):
+    "(canvases of new objects, the same over what is around the boxes in real frames)"
+    n = len(y)
+    around = roi_align(sky, rois(b, torch.arange(n, device=b.device), sky.shape[-2:], CONTEXT), self.D.size,
+                       sampling_ratio=2, aligned=True)
+    c = self.G.canvas(torch.randn(n, self.G.z, device=b.device), y, b)
+    return c, around*(1-c[:, 3:])+c[:, :3]*c[:, 3:]
+
+# %% ../nbs/09_detr_distill.ipynb #456492e6
+@patch
+def step(self:SceneGame,
+         sky:torch.Tensor, # (n,3,H,W) frames without objects, floats in 0…1
+         x:torch.Tensor, # (n,3,s,s) real objects
+         y:torch.Tensor, # (n,) their labels
+         b:torch.Tensor, # (n,4) their boxes
+         guide=None, # Gives λ times the attention loss, and the loss itself; None: unguided
+        ) -> dict: # Losses
+    "One step of the discriminator and one of the generator"
+    c, fake = self.lay(sky, y, b)
+    loss_d = self.d_loss(self.says(x, y, b), self.says(fake.detach(), y, b))
+    self.od.zero_grad()
+    loss_d.backward()
+    self.od.step()
+    self.D.requires_grad_(False)
+    loss = adv = self.g_loss(self.says(fake, y, b))
+    parts = {'loss_d': loss_d.detach(), 'loss_adv': adv.detach()}
+    if guide:
+        more, att = guide(sky, c, y, b)
+        loss, parts['loss_attention'] = adv+more, att.detach()
+    self.og.zero_grad()
+    loss.backward()
+    self.og.step()
+    self.D.requires_grad_(True)
+    self.E.update(self.G)
+    return parts
+
+# %% ../nbs/09_detr_distill.ipynb #cf7c4da6
+class RealObjects:
+    "Shuffled batches of (frames without objects, objects, labels, boxes); the last, smaller batch is left out"
+    def __init__(self,
+                 skies:torch.Tensor, # uint8 (N,3,H,W)
+                 labels:torch.Tensor, # (N,M) what was on them
+                 objects:tuple, # Pictures (m,3,s,s), labels (m,), boxes (m,4)
+                 bs:int,
+                ):
+        x, y, b = objects
+        device = pick_device()
+        self.known = y.tolist()
+        self.on = [torch.where((labels == k).any(1))[0] for k in range(max(self.known)+1)]
+        self.skies,self.x,self.y,self.b = (t.to(device) for t in (skies, x, y, b))
+        self.bs = min(bs, len(y))
+    def __len__(self): return len(self.known)//self.bs
+    def __iter__(self):
+        order = torch.randperm(len(self.known))
+        for idx in order[:len(self)*self.bs].split(self.bs):
+            of = [self.on[self.known[i]] for i in idx.tolist()]
+            sky = torch.stack([o[torch.randint(len(o), ())] for o in of])
+            sky, idx = (send(t, self.x.device) for t in (sky, idx))
+            yield to_unit(self.skies[sky]), self.x[idx], self.y[idx], self.b[idx]
+
+class SceneGuide:
+    "λ·(1 − cos) between the box probes of composed frames and the class probes, for some images of a batch"
+    def __init__(self,
+                 attention:CrossAttention, # Open
+                 cap:torch.Tensor, # Class probes (K,GRID²)
+                 lam:float, # λ, times the steps between two that are guided
+                 images:int, # Images of a batch that are composed whole and probed
+                ):
+        self.attention,self.cap,self.lam,self.images = attention,cap,lam,images
+        self.dtype = unscaled_dtype(attention.model.width)
+    def __call__(self, sky, c, y, b):
+        sky, c, y, b = (t[:self.images] for t in (sky, c, y, b))
+        with autocast(self.dtype, sky.device):
+            p, found = box_probes(self.attention, compose(sky, c, y[:, None], b[:, None]), y[:, None], b[:, None])
+        loss = attention_loss(p, self.cap, found)
+        return self.lam*loss, loss
+
+# %% ../nbs/09_detr_distill.ipynb #6eeeb9c7
+def play_scenes(game:SceneGame, batches:RealObjects, guide:SceneGuide, every:int, # Guide every so many steps; 0: none
+                plain:Graphed, # `game.step`
+               ) -> dict: # Mean of each loss
+    "One epoch of the game; raises `NotFinite` for losses that are no numbers"
+    sums, counts = {}, {}
+    for i, batch in enumerate(batches):
+        losses = game.step(*batch, guide=guide) if every and i % every == 0 else plain(*batch)
+        for k,v in losses.items():
+            sums[k] = sums.get(k, 0.)+v
+            counts[k] = counts.get(k, 0)+1
+    row = {k: round(float(sums[k])/counts[k], 6) for k in ('loss_d', 'loss_attention', 'loss_adv') if k in sums}
+    require_finite(row, "the losses of the generator of scenes: lower lr, or lam")
+    return row
+
+def new_scene_nets(data:DetectionData, # Its training split is learnt from
+                   arch, widths, d_widths, z, axes, dropout, bs,
+                  ) -> tuple: # (generator with its backgrounds, discriminator, batches)
+    "Networks of the size of the data, and what they learn from"
+    device, K = pick_device(), len(data.classes)
+    x, labels, boxes = data.read('train')
+    G = SceneGenerator(K, x.shape[1:], tuple(widths), z, arch, axes).to(device)
+    D = GANS[arch][1](5, K, tuple(d_widths), dropout).to(device)
+    skies, small, *objects = map(torch.cat, zip(*_parts(x, labels, boxes, D.size)))
+    G.fit_grounds(small.to(device), labels.to(device))
+    some = spread_over(labels, K, 2000)[::32]
+    rough = to_unit(skies[some])-F.interpolate(small[some], skies.shape[-2:], mode='bilinear', align_corners=False)
+    G.grain.fill_(1.4826*rough.abs().median().item())       # a normal distribution's deviation, despite edges
+    return G, D, RealObjects(skies, labels, objects, bs)
+
+# %% ../nbs/09_detr_distill.ipynb #fc765c24
 def same_classes(teacher:Run, # A finished detector
                  data:DetectionData,
                 ):
     "Raise `ValueError` where a teacher knows other classes than the data, or these in another order"
     own = said_of(teacher).classes
-    if own != list(data.classes): raise ValueError(f"the teacher knows {', '.join(own)}, the data {', '.join(data.classes)}: use the teacher's own classes")
+    if own != list(data.classes):
+        raise ValueError(f"the teacher knows {', '.join(own)}, the data {', '.join(data.classes)}: "
+                         "use the teacher's own classes")
 
 def spread_over(labels:torch.Tensor, # (n,M), −1: none
                 classes:int, # K
@@ -260,8 +423,10 @@ def _parts(x, labels, boxes, size):
     "Images without their objects (uint8) and the same brought to `size`², and the objects with their labels and boxes"
     for i, l, b in zip(*(t.split(64) for t in (x, labels, boxes))):
         sky = erase(to_unit(i), l, b)
-        yield to_bytes(sky), F.interpolate(sky, (size, size), mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
+        yield to_bytes(sky), F.interpolate(sky, (size, size),
+                                           mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
+# %% ../nbs/09_detr_distill.ipynb #02710d09
 @stage('detr_generator', 'detr_distill', also=_nets_code)
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
@@ -284,69 +449,44 @@ def train_scene_generator(run,
                           seed:Seed=0,
                          ):
     "Train the layout-conditioned GAN, guided by the detector's attention when λ > 0"
-    if len(widths) != len(d_widths): raise ValueError(f'train_scene_generator: widths and d_widths must have as many layers, got {len(widths)} and {len(d_widths)}')
+    if len(widths) != len(d_widths):
+        raise ValueError('train_scene_generator: widths and d_widths must have as many layers, '
+                         f'got {len(widths)} and {len(d_widths)}')
     same_classes(teacher, data)
-    device, K = pick_device(), len(data.classes)
     T = load_detector(teacher).requires_grad_(False)
     x, labels, boxes = data.read('train')
-    some = spread_over(labels, K, 2000)
-    cap = class_box_probes(T, x[some], labels[some], boxes[some], K).to(device)
-    stats = layout_stats(labels, boxes, K)
+    some = spread_over(labels, len(data.classes), 2000)
+    cap = class_box_probes(T, x[some], labels[some], boxes[some], len(data.classes)).to(pick_device())
+    stats = layout_stats(labels, boxes, len(data.classes))
     seed_all('init scene gan', seed)
-    _, judge, d_loss, g_loss, through = GANS[arch]
-    G, D = SceneGenerator(K, x.shape[1:], tuple(widths), z, arch, axes).to(device), judge(5, K, tuple(d_widths), dropout).to(device)
-    for m in (G.objects, D): m.to(memory_format=torch.channels_last)
-    s = D.size
-    skies, small, real, ry, rb = map(torch.cat, zip(*_parts(x, labels, boxes, s)))
-    G.fit_grounds(small.to(device), labels.to(device))
-    rough = to_unit(skies[some[::32]])-F.interpolate(small[some[::32]], skies.shape[-2:], mode='bilinear', align_corners=False)
-    G.grain.fill_(1.4826*rough.abs().median().item())                       # the deviation of a normal distribution, whatever edges of woods and houses there are
-    on = [torch.where((labels == k).any(1))[0] for k in range(K)]
-    E = AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    def adam(m): return torch.optim.Adam(m.parameters(), lr, tuple(betas), fused=True)
-    kept = {'G': G, 'D': D, 'E': E, 'og': adam(G), 'od': adam(D)}
-    state = lambda: {k: o.state_dict() for k,o in kept.items()}
-    def load(st):
-        for k,o in kept.items(): o.load_state_dict(st[k])
-    dtype = pick_dtype(T.width, device)
-    dtype = torch.float32 if dtype == torch.float16 else dtype
-    def seen(c, y, b):
-        "What the discriminator says about objects of these labels and boxes"
-        c = torch.where((torch.rand(len(c), device=device) < .5)[:, None, None, None], c.flip(-1), c)
-        return D(torch.cat((through(c) if through else c, box_size(b)[..., None, None].expand(-1, -1, s, s)), 1), y)
-    batches = Batches(real, ry, rb, bs=bs)
+    G, D, batches = new_scene_nets(data, arch, widths, d_widths, z, axes, dropout, bs)
+    game = SceneGame(G, D, arch, lr, betas, ema)
+    plain = Graphed(game.step, 'scene gan step', optimizers=(game.og, game.od))
     with CrossAttention(T) as attention:
-        for epoch in run.epochs(epochs, state, load):
-            G.train(); sums, n = {}, {}
-            for step, (bx, by, bb) in enumerate(batches):
-                L, B = by[:, None], bb[:, None]         # the boxes of the real ones: what tells objects apart must be how they look
-                sky = to_unit(skies[torch.stack([on[k][torch.randint(len(on[k]), ())] for k in by])].to(device))
-                around = crops(sky, L, B, s)[0]         # real surroundings, of the same class
-                c = G.canvas(torch.randn(len(by), z, device=device), by, bb)
-                fake = around*(1-c[:, 3:])+c[:, :3]*c[:, 3:]
-                loss_d = d_loss(seen(bx, by, bb), seen(fake.detach(), by, bb))
-                kept['od'].zero_grad(); loss_d.backward(); kept['od'].step()
-                parts = {'loss_d': loss_d.detach()}
-                D.requires_grad_(False)
-                loss = adv = g_loss(seen(fake, by, bb))
-                if lam and step % probe_every == 0:
-                    l, b = L[:probe_batch], B[:probe_batch]
-                    with autocast(dtype, device): p, y = box_probes(attention, compose(sky[:probe_batch], c[:probe_batch], l, b), l, b)
-                    att = attention_loss(p, cap, y)
-                    loss, parts['loss_attention'] = adv+lam*probe_every*att, att.detach()
-                kept['og'].zero_grad(); loss.backward(); kept['og'].step()
-                D.requires_grad_(True)
-                E.update_parameters(G)
-                for k,v in {**parts, 'loss_adv': adv.detach()}.items(): sums[k], n[k] = sums.get(k, 0.)+v, n.get(k, 0)+1
-            run.log.append({'epoch': epoch+1, **{k: round(float(v)/n[k], 6) for k,v in sums.items()}})
-            if (epoch+1) % max(1, epochs//5) == 0 or epoch+1 == epochs: run.log[-1]['asked_recall'] = _asked(T, draw_scenes(E.module, stats, 200, seed))
-    weights = {'generator': round_weights(E.module), 'stats': stats}
-    made = draw_scenes(E.module, stats, 400, seed)
-    with torch.no_grad(), CrossAttention(T) as attention: p, y = box_probes(attention, to_unit(made[0][:200].to(device)), made[1][:200].to(device), made[2][:200].to(device))
-    return weights, {'dataset': data.name, 'model': f'scene_{arch}', 'recipe': 'ours', 'variant': variant, 'seed': seed,
-                     'metrics': {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item(), 'loss_d': run.log[-1]['loss_d']},
-                     'params': {'lambda': lam, 'epochs': epochs, 'steps': epochs*len(batches), 'bs': bs, 'lr': lr, 'betas': list(betas), 'dropout': dropout, 'ema': ema, 'probe_batch': probe_batch, 'probe_every': probe_every,
-                                'parameters': n_params(G), 'arch': {'classes': K, 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z, 'arch': arch, 'axes': axes}}}
+        guide = SceneGuide(attention, cap, lam*probe_every, probe_batch)
+        for epoch in run.epochs(epochs, **game.parts):
+            G.train()
+            run.log.append({'epoch': epoch+1, **play_scenes(game, batches, guide, probe_every if lam else 0, plain)})
+            if (epoch+1) % max(1, epochs//5) == 0 or epoch+1 == epochs:
+                run.log[-1]['asked_recall'] = _asked(T, draw_scenes(game.E.module, stats, 200, seed))
+    run.extra['graphs'] = plain.used
+    weights = {'generator': round_weights(game.E.module), 'stats': stats}
+    about = {'dataset': data.name, 'model': f'scene_{arch}', 'recipe': 'ours', 'variant': variant, 'seed': seed}
+    params = {'lambda': lam, 'epochs': epochs, 'steps': epochs*len(batches), 'bs': bs, 'lr': lr, 'betas': list(betas),
+              'dropout': dropout,
+              'ema': ema, 'probe_batch': probe_batch, 'probe_every': probe_every, 'parameters': n_params(G),
+              'arch': {'classes': len(data.classes), 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z,
+                       'arch': arch, 'axes': axes}}
+    return weights, {**about,
+                     'metrics': {**appraise_scenes(game.E.module, stats, T, cap, seed),
+                                 'loss_d': run.log[-1]['loss_d']}, 'params': params}
+
+def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
+    "How many of the objects asked for the teacher finds, and how it looks at them"
+    made = draw_scenes(G, stats, 400, seed)
+    with torch.no_grad(), CrossAttention(T) as attention:
+        p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
+    return {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
 
 def _asked(model, made):
     "Share of the objects asked for that a detector finds in generated images"
@@ -380,8 +520,10 @@ def load_scenes(run:Run, # A finished run of `train_scene_generator`
     r, w = run.result, run.weights
     arch = (r.get('params') or {}).get('arch')
     names = set(inspect.signature(SceneGenerator).parameters)
-    if not isinstance(arch, dict) or set(arch)-names or {'classes', 'shape'}-set(arch): raise ValueError(f'the result of {run} is not that of a generator of scenes: arch = {_short(arch)}')
-    if not isinstance(w, dict) or set(w) != {'generator', 'stats'}: raise ValueError(f'the weights of {run} are not those of a generator of scenes')
+    if not isinstance(arch, dict) or set(arch)-names or {'classes', 'shape'}-set(arch):
+        raise ValueError(f'the result of {run} is not that of a generator of scenes: arch = {_short(arch)}')
+    if not isinstance(w, dict) or set(w) != {'generator', 'stats'}:
+        raise ValueError(f'the weights of {run} are not those of a generator of scenes')
     require_shapes(lambda: SceneGenerator(**arch), w['generator'])
     check_stats(w['stats'], arch['classes'])
     return load_weights(SceneGenerator(**arch), w['generator']).eval().to(pick_device()), w['stats']
@@ -391,12 +533,14 @@ def check_stats(stats:dict, # As `layout_stats` makes them
                ):
     "Raise `ValueError` for numbers that no layout can be drawn from"
     t = {k: stats.get(k) for k in ('count', 'share', 'mean', 'std')} if isinstance(stats, dict) else {}
-    if not t or not all(isinstance(v, torch.Tensor) for v in t.values()): raise ValueError('the numbers of the layouts lack count, share, mean or std')
+    if not t or not all(isinstance(v, torch.Tensor) for v in t.values()):
+        raise ValueError('the numbers of the layouts lack count, share, mean or std')
     shapes = {'share': (classes,), 'mean': (classes, 4), 'std': (classes, 4)}
     if t['count'].ndim != 1 or not 2 <= len(t['count']) <= 10**4 or any(t[k].shape != s for k,s in shapes.items()):
         raise ValueError(f'the numbers of the layouts are not those of {classes} classes')
     require_finite(t, 'numbers of the layouts')
-    if any(t[k].min() < 0 for k in ('count', 'share', 'std')) or t['count'].sum() <= 0 or t['share'].sum() <= 0: raise ValueError('numbers of the layouts are negative, or all zero')
+    if any(t[k].min() < 0 for k in ('count', 'share', 'std')) or t['count'].sum() <= 0 or t['share'].sum() <= 0:
+        raise ValueError('numbers of the layouts are negative, or all zero')
 
 # %% ../nbs/09_detr_distill.ipynb #84421657
 class RealFrames:
@@ -420,7 +564,8 @@ class GanScenes:
         self.run = run
         self.G, self.stats = load_scenes(run)
     @property
-    def identity(self): return {'rung': self.rung, 'generator': self.run.identity, 'code': code_hash('detr_distill', 'draw_scenes')}
+    def identity(self):
+        return {'rung': self.rung, 'generator': self.run.identity, 'code': code_hash('detr_distill', 'draw_scenes')}
     def sample(self, n:Count=2000, seed:Seed=0): # -> (images uint8 (n,3,H,W), labels (n,M), boxes (n,M,4))
         "`n` composed images"
         return draw_scenes(self.G, self.stats, n, seed)
@@ -434,7 +579,9 @@ class RenderedScenes:
         check_arguments(RenderedScenes.__init__, locals(), self.rung)
         self.shape,self.objects = tuple(shape),tuple(objects)
     @property
-    def identity(self): return {'rung': self.rung, 'shape': list(self.shape), 'objects': list(self.objects), 'code': code_hash('detr', 'draw_set')}
+    def identity(self):
+        drawn = {'shape': list(self.shape), 'objects': list(self.objects), 'code': code_hash('detr', 'draw_set')}
+        return {'rung': self.rung, **drawn}
     def sample(self, n:Count=2000, seed:Seed=0): # -> (images uint8 (n,3,H,W), labels (n,M), boxes (n,M,4))
         "`n` drawn scenes"
         return draw_set(n, 1000+seed, self.shape[1:], self.objects)
@@ -454,7 +601,8 @@ class NoiseFrames:
         x = torch.empty(n, C, H, W, dtype=torch.uint8)
         for i in range(n):
             k = 2**int(torch.randint(0, 5, (1,), generator=g))
-            x[i] = to_bytes(F.interpolate(torch.randn(1, C, -(-H//k), -(-W//k), generator=g), (H, W), mode='bilinear', align_corners=False)[0]*.25+.5)
+            rough = torch.randn(1, C, -(-H//k), -(-W//k), generator=g)
+            x[i] = to_bytes(F.interpolate(rough, (H, W), mode='bilinear', align_corners=False)[0]*.25+.5)
         return x, torch.full((n, 1), -1), torch.zeros(n, 1, 4)
 
 # %% ../nbs/09_detr_distill.ipynb #4206478a
@@ -466,18 +614,23 @@ def index_loss(student:dict, # Of a detector
     "Eq. 11–14, query by query, in all layers that both have; raises `ValueError` for different numbers of queries"
     check_arguments(index_loss, {'tau': tau})
     s, t = student['logits'].shape, teacher['logits'].shape
-    if s != t: raise ValueError(f"the teacher has {t[1]} queries and {t[2]} classes, the student {s[1]} and {s[2]}: by index they must be equal; use matching='hungarian'")
+    if s != t:
+        raise ValueError(f'the teacher has {t[1]} queries and {t[2]} classes, the student {s[1]} and {s[2]}: '
+                         "by index they must be equal; use matching='hungarian'")
     parts = {'class': 0., 'box': 0., 'kl': 0.}
     for (s, sb), (t, tb) in _layers(student, teacher):
         s, t = s.float(), t.float()
         parts['class'] = parts['class']+F.binary_cross_entropy_with_logits(s, t.softmax(-1) if softmax else t.sigmoid())
         parts['box'] = parts['box']+F.smooth_l1_loss(sb.float(), tb.float())
-        parts['kl'] = parts['kl']+tau**2*F.kl_div(F.log_softmax(s/tau, -1), F.log_softmax(t/tau, -1), reduction='none', log_target=True).sum(-1).mean()
+        kl = F.kl_div(F.log_softmax(s/tau, -1), F.log_softmax(t/tau, -1), reduction='none', log_target=True)
+        parts['kl'] = parts['kl']+tau**2*kl.sum(-1).mean()
     return {'loss': sum(parts.values()), **parts}
 
 def _layers(student, teacher):
-    "Pairs of layers, from the last one backwards; a dense prediction (as many as there are tokens) goes with the other's, if their grids agree"
-    last = lambda o, dense: [l for l in (*o['aux'], (o['logits'], o['boxes'])) if (l[0].shape[1] == o['logits'].shape[1]) != dense][::-1]
+    "Pairs of layers, from the last one backwards; a dense prediction goes with the other's, if their grids agree"
+    def last(o, dense):
+        layers = (*o['aux'], (o['logits'], o['boxes']))
+        return [l for l in layers if (l[0].shape[1] == o['logits'].shape[1]) != dense][::-1]
     yield from zip(last(student, False), last(teacher, False))
     for s, t in zip(last(student, True), last(teacher, True)):
         if s[0].shape == t[0].shape: yield s, t
@@ -499,9 +652,11 @@ def told(teacher:Detector,
     check_arguments(told, {'least': least, 'bs': bs})
     device = next(teacher.parameters()).device
     with torch.no_grad(), autocast(pick_dtype(teacher.width, device), device):
-        said = [confident(o, teacher.scores(o['logits'].float()), least) for b in x.split(bs) for o in [teacher(to_unit(b.to(device)))]]
+        outs = (teacher(to_unit(b.to(device))) for b in x.split(bs))
+        said = [confident(o, teacher.scores(o['logits'].float()), least) for o in outs]
     labels, boxes = (torch.cat(t).cpu() for t in zip(*said))
-    first = (labels >= 0).int().argsort(dim=1, descending=True, stable=True)[:, :max(1, int((labels >= 0).sum(1).max()))]
+    first = (labels >= 0).int().argsort(dim=1, descending=True,
+                                        stable=True)[:, :max(1, int((labels >= 0).sum(1).max()))]
     return labels.gather(1, first), boxes.gather(1, first[..., None].expand(-1, -1, 4))
 
 class ByIndex(Callback):
@@ -509,9 +664,11 @@ class ByIndex(Callback):
     def __init__(self, teacher:Detector, student:Detector, tau:float=2.):
         self.teacher,self.student,self.tau = teacher,student,tau
         device = next(teacher.parameters()).device
-        self.precision = pick_dtype(teacher.width, device), device
-    def before_batch(self):
-        with torch.no_grad(), autocast(*self.precision): self.said = self.teacher(self.xb[0])
+        self.precision = pick_dtype(teacher.width, device), device, False
+        self.ask = Graphed(self._ask, 'teacher of a detector')
+    def _ask(self, x):
+        with torch.no_grad(), autocast(*self.precision): return self.teacher(x)
+    def before_batch(self): self.said = self.ask(self.xb[0])
     def loss(self, pred, labels, boxes):
         self.learn.parts = index_loss(pred, self.said, self.tau, self.student.softmax)
         return self.learn.parts['loss']
@@ -548,15 +705,18 @@ def distill_detr(run,
         cb, truth = ByIndex(T, S, tau), (labels, boxes)
     else: cb, truth = SetLoss(S.softmax), told(T, x, least)
     if matching == 'hungarian' and source.rung != 'noise' and not (truth[0] >= 0).any():
-        raise ValueError(f'distill_detr: the teacher is confident (least={least:g}) of nothing in {len(x)} images of {source.rung}: lower least, or train the teacher longer')
+        raise ValueError(f'distill_detr: the teacher is confident (least={least:g}) of nothing in {len(x)} images of '
+                         f'{source.rung}: lower least, or train the teacher longer')
     cbs = [*([BoxAugment()] if augment else []), cb]
     fit(run, S, Batches(x, *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=cbs)
     weights = round_weights(S.net)
     r = evaluate_detector(S, data)
     asked = {'asked_recall': _asked(T, (x[:400], labels[:400], boxes[:400]))} if (labels[:400] >= 0).any() else {}
-    about = {'dataset': data.name, 'rung': source.rung, 'matching': matching, 'model': student, 'recipe': 'ours' if matching == 'hungarian' else 'paper',
+    about = {'dataset': data.name, 'rung': source.rung, 'matching': matching, 'model': student,
+             'recipe': 'ours' if matching == 'hungarian' else 'paper',
              'variant': variant, 'seed': seed}
-    params = {**count(S), 'classes': data.classes, 'images': len(x), 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'least': least, 'tau': tau,
+    params = {**count(S), 'classes': data.classes, 'images': len(x), 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd,
+              'least': least, 'tau': tau,
               'augment': augment, 'shape': list(x.shape[1:])}
     metrics = {**measured(r), 'teacher_map50': best, 'kept': r['map50']/best, **asked}
     return weights, {**about, 'metrics': metrics, 'classes': r['classes'], 'params': params}
@@ -567,7 +727,8 @@ def can_teach(teacher:Run, # A finished detector
     "Raise `ValueError` where a teacher has other classes than the data, or finds nothing"
     same_classes(teacher, data)
     best = teacher.result.get('metrics', {}).get('map50')
-    if not isinstance(best, (int, float)) or not 0 < best <= 1: raise ValueError(f"the teacher's mAP@50 is {_short(best)}: it has nothing to teach; train it longer")
+    if not isinstance(best, (int, float)) or not 0 < best <= 1:
+        raise ValueError(f"the teacher's mAP@50 is {_short(best)}: it has nothing to teach; train it longer")
     return best
 
 # %% ../nbs/09_detr_distill.ipynb #1e98e293
@@ -586,4 +747,5 @@ def frame_sources(data:DetectionData, # For the rung `real`
                  ) -> dict: # name: source
     "The sources by the name that a comparison uses"
     sizes = dict(scenes=(.14, .4)).get(data.name, (.04, .4))
-    return {'real': RealFrames(data), **{k: GanScenes(g) for k,g in generators.items()}, 'rendered': RenderedScenes(shape, sizes), 'noise': NoiseFrames(shape)}
+    return {'real': RealFrames(data), **{k: GanScenes(g) for k,g in generators.items()},
+            'rendered': RenderedScenes(shape, sizes), 'noise': NoiseFrames(shape)}

@@ -494,3 +494,25 @@ def test_pretrained(tmp_path, monkeypatch, tried):
     again, x = load_detector(run), torch.rand(1, 3, 32, 32)
     with torch.no_grad(): assert torch.equal(again(x)['boxes'], mine.eval()(x)['boxes'])
     tried('a detector that started from published weights, in a run folder', 'built from its description; nothing is fetched')
+
+def test_interrupted_generator(tmp_path, monkeypatch, tried):
+    "A generator of scenes that is broken off goes on to the same bytes; a broken checkpoint is a fresh start."
+    import dfkd_nb.detr_distill as module
+    from dfkd_nb.runs import Due, Run
+    monkeypatch.setattr(Due, '__call__', lambda self, last=False: True)        # a checkpoint after each epoch
+    data = toy()
+    teacher = fake()
+    teacher.weights = create_detector('detr_micro', 4).eval().net.state_dict()
+    def train(root): return train_scene_generator(data, teacher, epochs=3, bs=4, widths=(4,), d_widths=(4,), z=4, axes=4, root=tmp_path/root)
+    whole, play = train('whole'), play_scenes
+    calls = []
+    def breaks(*args):
+        calls.append(1)
+        if len(calls) == 2: raise KeyboardInterrupt
+        return play(*args)
+    monkeypatch.setattr(module, 'play_scenes', breaks)
+    with pytest.raises(KeyboardInterrupt): train('broken')
+    monkeypatch.setattr(module, 'play_scenes', play)
+    again = train('broken')
+    assert again.result['weights'] == whole.result['weights'] and [r['epoch'] for r in again.result['log']] == [1, 2, 3]
+    tried('a generator of scenes, broken off after an epoch', 'the same bytes')
