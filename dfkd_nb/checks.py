@@ -104,7 +104,8 @@ def _words(a):
         said = [str(m.func) for m in args[1:] if isinstance(m, AfterValidator) and isinstance(m.func, OneOf)]
         return said[0] if said else 'a name' if args[0] is Any else _words(args[0])
     if origin in (Union, types.UnionType): return ' or '.join(dict.fromkeys(map(_words, args)))
-    if origin in (tuple, list): return f'a list of {len(args)}' if args and Ellipsis not in args and origin is tuple else 'a list'
+    if origin is tuple and args and Ellipsis not in args: return f'a list of {len(args)}'
+    if origin in (tuple, list): return 'a list'
     if origin is typing.Literal: return ' or '.join(map(repr, args))
     return _WORDS.get(a) or _article(getattr(a, '__name__', str(a)))
 
@@ -164,16 +165,15 @@ def check_arguments(f, # A function with annotations
                     arguments:dict, # Its arguments by name; others are passed over
                     name:str='', # What it is called in messages; default: its own name
                    ) -> dict: # The arguments, as `check_value` gives them
-    "Raise `ValueError` for the first argument that is not what its annotation says, such as `distill: epochs must be at least 1, got 0`"
+    "Raise `ValueError` for the first argument that is not of its kind: `distill: epochs must be at least 1, got 0`"
     checked, name = dict(arguments), name or f.__name__
     for key,p in inspect.signature(f).parameters.items():
         if key not in arguments or (arguments[key] is None and p.default is None): continue
-        if p.kind == p.VAR_KEYWORD: checked[key] = {k: _checked(p, v, f'{name}: {k}') for k,v in arguments[key].items()}
-        elif p.kind == p.VAR_POSITIONAL: checked[key] = tuple(_checked(p, v, f'{name}: {key}[{i}]') for i,v in enumerate(arguments[key]))
-        else: checked[key] = _checked(p, arguments[key], f'{name}: {key}')
+        kind, given = Any if isinstance(p.annotation, str) else p.annotation, arguments[key]
+        if p.kind == p.VAR_KEYWORD: checked[key] = {k: check_value(kind, v, f'{name}: {k}') for k,v in given.items()}
+        elif p.kind == p.VAR_POSITIONAL: checked[key] = check_value(tuple[kind, ...], tuple(given), f'{name}: {key}')
+        else: checked[key] = check_value(kind, given, f'{name}: {key}')
     return checked
-
-def _checked(p, value, name): return check_value(Any if isinstance(p.annotation, str) else p.annotation, value, name)
 
 # %% ../nbs/00_checks.ipynb #a78c44f5
 def check_table(kinds:dict, # name -> kind of its value; other names may be there too
@@ -181,7 +181,7 @@ def check_table(kinds:dict, # name -> kind of its value; other names may be ther
                 name:str|Path, # What it is called in messages, such as its file
                ) -> dict: # The same table
     "Raise `ValueError` if something in a table is missing or not of its kind"
-    if not isinstance(table, dict): raise ValueError(f'{name}: holds {_shown(table)}, and should hold a table of names and values')
+    if not isinstance(table, dict): raise ValueError(f'{name}: holds {_shown(table)}, and should hold a table of names')
     for key,kind in kinds.items():
         if key in table: check_value(kind, table[key], f'{name}: {key}')
         elif type(None) not in typing.get_args(kind): raise ValueError(f'{name}: says nothing of {key}')
@@ -220,24 +220,29 @@ def require_finite(tree, # Tensors, arrays, numbers, in dicts and lists
         bad, n, first = _not_finite(x)
         if bad:
             share = f' ({bad:,} of {n:,} values are not finite)' if n > 1 else ''
-            raise NotFinite(f"{what}: {path or 'the value'} is {first}{share}; try a lower learning rate or lower weights of the losses, "
-                            'and see that every class has images')
+            raise NotFinite(f"{what}: {path or 'the value'} is {first}{share}; "
+                            'try a lower learning rate or lower weights of the losses, and see that every class has images')
 
 # %% ../nbs/00_checks.ipynb #f7295f06
+_FLAGS = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_CLOEXEC', 0)
+
 def _no_file(path, why): return ValueError(f'{path}: {why}')
+
+def _amiss(is_, most):
+    "What is wrong with an open file, by its `stat`"
+    if stat.S_ISDIR(is_.st_mode): return 'is a folder, not a file'
+    if not stat.S_ISREG(is_.st_mode): return 'is a pipe or a device, not a file'
+    if most is not None and is_.st_size > most: return f'has {is_.st_size:,} bytes, and at most {most:,} are expected here'
 
 def open_regular(path:str|Path, # A file; links are followed
                  most:int|None=None, # Bytes that it may have
                 ): # Open for reading, in bytes
     "Open a regular file of bounded size; raises `FileNotFoundError` or `ValueError` that names it"
-    try: handle = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_CLOEXEC', 0))
+    try: handle = os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError): raise FileNotFoundError(f'{path}: there is no such file') from None
     except OSError as e: raise _no_file(path, f'cannot be read ({e.strerror})') from None
     except (ValueError, UnicodeError): raise _no_file(repr(path), 'is no name of a file') from None
-    is_ = os.fstat(handle)
-    why = '' if stat.S_ISREG(is_.st_mode) else 'is a folder, not a file' if stat.S_ISDIR(is_.st_mode) else 'is a pipe or a device, not a file'
-    if not why and most is not None and is_.st_size > most: why = f'has {is_.st_size:,} bytes, and at most {most:,} are expected here'
-    if not why: return os.fdopen(handle, 'rb')
+    if not (why := _amiss(os.fstat(handle), most)): return os.fdopen(handle, 'rb')
     os.close(handle)
     raise _no_file(path, why)
 
@@ -261,7 +266,9 @@ def _number(text):
     if not math.isfinite(x := float(text)): raise ValueError(f'holds {text[:20]}, which is no finite number')
     return x
 
-def _no_digits(e): return 'holds an integer of thousands of digits' if 'integer string conversion' in str(e) else ' '.join(str(e).split())
+def _no_digits(e):
+    "A message of Python's on one line"
+    return 'holds an integer of thousands of digits' if 'integer string conversion' in str(e) else ' '.join(str(e).split())
 
 def _depth(tree, most):
     "Whether a tree is nested more deeply than `most`"
@@ -275,7 +282,7 @@ def parse_json(text:str,
                name:str, # What it is called in messages
                depth:int=64, # Brackets in brackets
               ):
-    "JSON from a text; raises `ValueError` for what is no JSON, holds NaN or names something twice, or is nested too deeply"
+    "JSON from a text; raises `ValueError` for what is no JSON, holds NaN, names something twice, or is too deep"
     try: tree = json.loads(text, object_pairs_hook=_once, parse_float=_number, parse_constant=_number)
     except json.JSONDecodeError as e: raise _no_file(name, f'is no JSON (line {e.lineno}: {e.msg})') from None
     except RecursionError: raise _no_file(name, f'is nested more than {depth} deep') from None
@@ -315,57 +322,61 @@ def read_yaml(path:str|Path, # A file
               most:int=1<<20, # Bytes that it may have
               depth:int=64, # Lists and tables in each other
              ):
-    "Plain YAML (texts, finite numbers, lists, tables) from a file of bounded size and nesting; raises `ValueError` that names the file"
+    "Plain YAML (texts, finite numbers, lists, tables) of bounded size and nesting; raises `ValueError` that names the file"
     text = read_text(path, most)
     try:
         _look_through(text, depth)
         tree = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as e: raise _no_file(path, f"is no YAML ({' '.join(str(getattr(e, 'problem', None) or e).split())})") from None
+    except yaml.YAMLError as e: raise _no_file(path, f"is no YAML ({_no_digits(getattr(e, 'problem', None) or e)})") from None
     except RecursionError: raise _no_file(path, f'is nested more than {depth} deep') from None
     except (ValueError, TypeError, OverflowError) as e: raise _no_file(path, _no_digits(e)) from None
-    if not _only_plain(tree): raise _no_file(path, 'holds more than texts, finite numbers, lists and tables (put dates in quotes)')
-    return tree
+    if _only_plain(tree): return tree
+    raise _no_file(path, 'holds more than texts, finite numbers, lists and tables (put dates in quotes)')
 
 # %% ../nbs/00_checks.ipynb #1e9a30db
-_BITS = {'BOOL': 8, 'U8': 8, 'I8': 8, 'F8_E4M3': 8, 'F8_E5M2': 8, 'U16': 16, 'I16': 16, 'F16': 16, 'BF16': 16, 'U32': 32, 'I32': 32, 'F32': 32,
-         'U64': 64, 'I64': 64, 'F64': 64, 'C64': 64}
+_BYTES = {'BOOL': 1, 'U8': 1, 'I8': 1, 'F8_E4M3': 1, 'F8_E5M2': 1, 'U16': 2, 'I16': 2, 'F16': 2, 'BF16': 2,
+          'U32': 4, 'I32': 4, 'F32': 4, 'U64': 8, 'I64': 8, 'F64': 8, 'C64': 8}
 
 def _header(path, most, tensors):
     "The header of a safetensors file as JSON, and how many bytes follow it"
     with open_regular(path, most) as f:
         size = os.fstat(f.fileno()).st_size
         length = int.from_bytes(f.read(8), 'little')
-        if size < 8 or length > min(size-8, 1000*tensors): raise _no_file(path, f'is no safetensors file: a header of {length:,} bytes in a file of {size:,}')
+        if size < 8 or length > min(size-8, 1000*tensors):
+            raise _no_file(path, f'is no safetensors file: a header of {length:,} bytes in a file of {size:,}')
         data = f.read(length)
     try: text = data.decode()
     except UnicodeDecodeError: raise _no_file(path, 'is no safetensors file: its header is no text') from None
     header = parse_json(text, path, depth=4)
-    if not isinstance(header, dict) or len(header) > tensors+1: raise _no_file(path, f'is no safetensors file, or one of more than {tensors:,} tensors')
-    return header, size-8-length
+    if isinstance(header, dict) and len(header) <= tensors+1: return header, size-8-length
+    raise _no_file(path, f'is no safetensors file, or one of more than {tensors:,} tensors')
 
 def _place(path, name, said):
     "Where a tensor says it begins and ends, if that agrees with its type and shape"
-    ok = isinstance(said, dict) and set(said) == {'dtype', 'shape', 'data_offsets'} and said['dtype'] in list(_BITS)
-    ok = ok and all(isinstance(said[k], list) and all(type(n) is int and 0 <= n < 2**48 for n in said[k]) for k in ('shape', 'data_offsets'))
-    if not ok or len(said['shape']) > 16 or len(said['data_offsets']) != 2: raise _no_file(path, f'describes its tensor {name[:60]!r} wrongly')
+    ok = isinstance(said, dict) and set(said) == {'dtype', 'shape', 'data_offsets'} and said['dtype'] in list(_BYTES)
+    ok = ok and _sizes(said['shape'], range(17)) and _sizes(said['data_offsets'], [2])
+    if not ok: raise _no_file(path, f'describes its tensor {name[:60]!r} wrongly')
     start, end = said['data_offsets']
-    if end-start != math.prod(said['shape'])*_BITS[said['dtype']]//8: raise _no_file(path, f"says that its tensor {name[:60]!r} of shape {said['shape']} has {end-start:,} bytes")
-    return start, end
+    if end-start == math.prod(said['shape'])*_BYTES[said['dtype']]: return start, end
+    raise _no_file(path, f"says that its tensor {name[:60]!r} of shape {said['shape']} has {end-start:,} bytes")
+
+def _sizes(x, how_many): return isinstance(x, list) and len(x) in how_many and all(type(n) is int and 0 <= n < 2**48 for n in x)
 
 def tensor_header(path:str|Path, # A safetensors file
                   most:int|None=None, # Bytes that it may have
                   tensors:int=100_000, # Tensors that it may have
                  ) -> tuple: # Its metadata, and its tensors' types and shapes by name
-    "What a safetensors file says it holds, after that was held against its size; raises `ValueError` that names the file"
+    "What a safetensors file says it holds, held against its size; raises `ValueError` that names the file"
     header, room = _header(path, most, tensors)
     meta = header.pop('__metadata__', {})
-    if not isinstance(meta, dict) or not all(isinstance(v, str) for v in meta.values()): raise _no_file(path, 'has metadata that are no texts')
+    if not isinstance(meta, dict) or not all(isinstance(v, str) for v in meta.values()):
+        raise _no_file(path, 'has metadata that are no texts')
     at = 0
     for start, end in sorted(_place(path, k, v) for k,v in header.items()):
         if start != at: raise _no_file(path, 'has tensors that overlap, or a gap between them')
         at = end
-    if at != room: raise _no_file(path, f'is cut short or too long: its tensors have {at:,} bytes, and {room:,} are there')
-    return meta, header
+    if at == room: return meta, header
+    raise _no_file(path, f'is cut short or too long: its tensors have {at:,} bytes, and {room:,} are there')
 
 def read_tensors(path:str|Path, # A safetensors file
                  most:int|None=None, # Bytes that it may have
@@ -374,8 +385,9 @@ def read_tensors(path:str|Path, # A safetensors file
     tensor_header(path, most)
     from safetensors import safe_open, SafetensorError
     try:
-        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k).clone() for k in f.keys()}     # else it would change with the file
-    except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError) as e: raise _no_file(path, f"cannot be read ({' '.join(str(e).split())[:100]})") from None
+        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k).clone() for k in f.keys()}  # else it changes with the file
+    except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError) as e:
+        raise _no_file(path, f'cannot be read ({_no_digits(e)[:100]})') from None
 
 # %% ../nbs/00_checks.ipynb #f15ca52f
 _STRAY = {'.DS_Store', 'Thumbs.db', 'desktop.ini', '__MACOSX'} # what file managers leave
@@ -392,7 +404,8 @@ def file_hash(path:str|Path) -> dict: # `bytes` and `sha256`
 def _inside(folder, name):
     "The path of a file within a folder: no link, nothing above"
     parts = PurePosixPath(name).parts if isinstance(name, str) and not set(name) & {'\\', ':', '\0'} else ()
-    if not parts or name.startswith('/') or '..' in parts or '/'.join(parts) != name: raise ValueError(f'{folder}: {_shown(name)} is no name of a file within it')
+    if not parts or name.startswith('/') or '..' in parts or '/'.join(parts) != name:
+        raise ValueError(f'{folder}: {_shown(name)} is no name of a file within it')
     path = Path(folder)
     for p in parts:
         path = path/p
@@ -413,19 +426,23 @@ def _there(folder, at=''):
         if f.is_dir(follow_symlinks=False): yield from _there(folder, name)
         else: yield name
 
+def _check_file(path, bytes, sha256):
+    "Compare a file with what is said of it: its size first, which costs nothing"
+    if not os.path.lexists(path): raise ValueError(f'{path}: is missing')
+    with open_regular(path) as f: size = os.fstat(f.fileno()).st_size
+    if size != bytes: raise ValueError(f'{path}: has {size:,} bytes, and had {_shown(bytes)} when the folder was made')
+    if file_hash(path)['sha256'] != sha256: raise ValueError(f'{path}: was altered after the folder was made (its hash is another)')
+
 def check_files(folder:str|Path,
                 said:dict, # Of `file_hashes`: what should be in it
                 but=(), # Names of files that may be there besides, such as the one that holds `said`
                 extra:bool=False, # Whether any other file may be there
                ):
-    "Raise `ValueError` if a folder's files are not those that are spoken of: one is missing, altered, a link, outside, or too many"
+    "Raise `ValueError` if a folder's files are not those spoken of: one is missing, altered, a link, outside, or too many"
     if not isinstance(said, dict): raise ValueError(f'{folder}: its list of files is no table')
     for name,is_ in said.items():
-        path = _inside(folder, name)
-        if not isinstance(is_, dict) or set(is_) != {'bytes', 'sha256'}: raise ValueError(f'{folder}: its list of files says nothing of {name}')
-        if not os.path.lexists(path): raise ValueError(f'{path}: is missing')
-        with open_regular(path) as f: size = os.fstat(f.fileno()).st_size
-        if size != is_['bytes']: raise ValueError(f"{path}: has {size:,} bytes, and had {_shown(is_['bytes'])} when the folder was made")
-        if file_hash(path)['sha256'] != is_['sha256']: raise ValueError(f'{path}: was altered after the folder was made (its hash is another)')
+        if not isinstance(is_, dict) or set(is_) != {'bytes', 'sha256'}:
+            raise ValueError(f'{folder}: its list of files says no size and hash of {_shown(name)}')
+        _check_file(_inside(folder, name), **is_)
     more = [] if extra else [n for n in _there(folder) if n not in said and n not in but]
-    if more: raise ValueError(f"{folder}: {more[0]} is not in its list of files{f' ({len(more)} in all)' if len(more) > 1 else ''}")
+    if more: raise ValueError(f'{folder}: {more[0]} is not in its list of files (in all, {len(more)} that should not be here)')

@@ -6,8 +6,8 @@
 __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'SPLITS', 'DATASETS', 'AUGMENT', 'to_unit',
            'to_bytes', 'shown', 'as_images', 'as_labels', 'as_names', 'ImageData', 'check_classes', 'memory',
            'require_memory', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped', 'list_folder',
-           'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine', 'crop_flip', 'augment',
-           'RealSource', 'NoiseSource']
+           'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine', 'crop_flip', 'reshaped',
+           'recoloured', 'erased', 'strong', 'augment', 'RealSource', 'check_shape', 'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import math, os, stat, unicodedata, warnings, zipfile
@@ -91,7 +91,8 @@ def as_labels(y, # Array or tensor (n,), (n,1), or one-hot (n,K)
              ) -> torch.Tensor: # int64 (n,)
     "Labels of any type as whole numbers; raises `ValueError` that says what is wrong with them"
     y = _numbers(y, name, ': number the classes 0…K−1, and give their names as class_names')
-    y = y.cpu().double().numpy() if isinstance(y, torch.Tensor) else y
+    if isinstance(y, torch.Tensor): y = y.cpu().double().numpy()
+    if y.dtype.kind == 'f': y = y.astype(np.float64)
     if y.ndim == 2 and y.shape[1] == 1: y = y[:,0]
     if y.ndim == 2 and y.size and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all(): y = y.argmax(1)
     if y.ndim != 1: raise ValueError(f'{name} must be one whole number an image, got an array of shape {y.shape}')
@@ -226,7 +227,8 @@ def require_memory(size:int, # Bytes that something would take
                   ):
     "Raise `ValueError` before memory is taken that is not there: half of it is as much as one thing may have"
     if size > memory()//2:
-        raise ValueError(f'{what} would take {size/2**30:,.1f} GiB of the {memory()/2**30:,.1f} GiB of memory here: {do}')
+        there = f'{memory()/2**30:,.1f} GiB of memory here'
+        raise ValueError(f'{what} would take {size/2**30:,.1f} GiB of the {there}: {do}')
 
 def _resize(x, size):
     "uint8 (n,C,H,W) to size×size, antialiased"
@@ -297,7 +299,8 @@ def flat_image(im, # PIL image, in any mode
         eight = _eight_bits(levels)
         im = Image.fromarray(eight if hidden is None else np.where(levels == hidden, np.uint8(255), eight))
     elif im.has_transparency_data: im = _over_white(im)
-    return im.convert(mode or ('L' if grey else 'RGB'))
+    im = im.convert('L' if grey else 'RGB')
+    return im.convert(mode or im.mode)
 
 # %% ../nbs/01_data.ipynb #b138e95e
 TURNS = { # what the numbers of EXIF's orientation ask for
@@ -358,17 +361,17 @@ def _kind(entry):
     "What an entry of a folder is to us: 'folder', 'picture', or why it is left out ('' for what need not be said)"
     try: folder, file = entry.is_dir(), entry.is_file()
     except OSError: folder = file = False
-    if is_hidden(entry.name): return 'hidden' if folder or has_ending(entry.name) else ''
+    if is_hidden(entry.name): return 'hidden ones' if folder or has_ending(entry.name) else ''
     if folder: return 'folder'
-    if not file: return 'links to nothing' if entry.is_symlink() else 'no plain files'
-    return 'picture' if has_ending(entry.name) else 'of other kinds'
+    if not file: return 'links to nothing' if entry.is_symlink() else 'pipes or devices'
+    return 'picture' if has_ending(entry.name) else 'files of other kinds'
 
 # %% ../nbs/01_data.ipynb #4db7939e
 def say_dropped(folder:str|Path, # Where it was
                 dropped:dict, # reason -> how many
                ):
     "One warning that says what was left out, if anything was"
-    if said := ', '.join(f'{n} {why}' for why,n in sorted(dropped.items()) if n):
+    if said := ', '.join(f'{why} ({n})' for why,n in sorted(dropped.items()) if n):
         warnings.warn(f'{shown(folder)}: left out {said}', stacklevel=3)
 
 def list_folder(folder:str|Path, # Folder
@@ -520,7 +523,8 @@ def _class_folders(folder, dropped):
             dropped['folders met twice'] = dropped.get('folders met twice', 0)+1
             continue
         if place in places:
-            raise ValueError(f'{shown(folder)}: {places[place]} and {shown(f.name)} are one folder by links; remove one')
+            both = f'{places[place]} and {shown(f.name)}'
+            raise ValueError(f'{shown(folder)}: {both} are one folder by links; remove one')
         places[place] = shown(f.name)
         here.append(f)
     if not here: raise ValueError(f'{shown(folder)} must have one sub-folder of images a class')
@@ -568,14 +572,16 @@ SPLITS = {'train': 'train', 'test': 'test', 'valid': 'valid', 'val': 'valid', 'v
 def _split_folders(path, dropped):
     "split -> folder, for a folder that is divided into splits; else nothing"
     folders, _ = list_folder(path, {})
-    splits = {SPLITS[f.name]: f for f in folders if f.name in SPLITS}
-    if {'train', 'test'} <= splits.keys():
-        others = [f for f in folders if f not in splits.values()]
-        dropped['folders beside the splits'] = len(others)
-        return splits
-    if len(splits) == len(folders) > 1 and 'train' in splits and list_folder(splits['train'], {})[0]:
-        raise ValueError(f"{shown(path)} has {', '.join(f.name for f in folders)}, but no test: add or rename a folder")
-    return {}
+    named = [f for f in folders if f.name in SPLITS]
+    splits = {SPLITS[f.name]: f for f in named}
+    divided = {'train', 'test'} <= splits.keys()
+    only = len(named) == len(folders) > 1 and 'train' in splits and list_folder(splits['train'], {})[0]
+    if not divided and not only: return {}
+    names = ', '.join(f.name for f in named)
+    if not divided: raise ValueError(f'{shown(path)} has {names}, but no test: add or rename a folder')
+    if len(splits) < len(named): raise ValueError(f'{shown(path)} has {names}: two of them for one split, remove one')
+    dropped['folders beside the splits'] = len(folders)-len(named)
+    return splits
 
 def _require_classes(path, files):
     "Raise where the classes of the splits differ, cannot be written down, or have too few files"
@@ -583,10 +589,12 @@ def _require_classes(path, files):
     classes = list(files[first])
     for s in others:
         if apart := sorted({*files[s]} ^ {*classes}):
-            raise ValueError(f"{shown(path)}: the classes of {s} and {first} differ: {', '.join(map(shown, apart[:5]))}")
+            names = ', '.join(map(shown, apart[:5]))
+            raise ValueError(f'{shown(path)}: the classes of {s} and {first} differ: {names}')
     as_names(classes, f'{shown(path)}: names of the classes')
     for k,v in files.get('all', {}).items():
-        if len(v) < 2: raise ValueError(f'{shown(path)}: {shown(k)} has one image, and a class needs two: to learn and to test by')
+        if len(v) < 2:
+            raise ValueError(f'{shown(path)}: {shown(k)} has one image, and a class needs two: to learn and to test by')
     return classes
 
 def _folder(path, size, channels=None):
@@ -604,7 +612,8 @@ def _folder(path, size, channels=None):
     parts = {s: (_stack(v, channels), labels[s]) for s,v in pictures.items()}
     if 'all' in parts: parts = _split(*parts['all'])
     elif 'valid' not in parts: parts |= _hold_out(*parts['train'], len(labels['train'])//10, 'valid')
-    return ImageData(shown(path.name or path.resolve().name), parts, classes)
+    name = os.path.basename(os.path.abspath(path)) or 'data'
+    return ImageData(shown(name), parts, classes)
 
 # %% ../nbs/01_data.ipynb #14a4f3d1
 def _holds_pictures(folder, depth=3):
@@ -655,7 +664,8 @@ def _find_path(path, files, known):
     if found := _one(_there(path, files), path): return found
     if os.path.islink(path): raise FileNotFoundError(f'{shown(path)} is a link to nothing')
     if os.path.exists(path):
-        raise ValueError(f"{shown(path)} is no data set: neither a folder nor a file ({', '.join(files)})")
+        kinds = ' nor a file '.join(('', *files))
+        raise ValueError(f'{shown(path)} is no data set: neither a folder{kinds}')
     kind = 'file' if path.suffix.lower() in files else 'folder or file'
     hint = f' (the built-in set {path.name} is called by its name alone)' if path.name in known else ''
     raise FileNotFoundError(f'there is no {kind} {shown(path)}{hint}')
@@ -668,8 +678,9 @@ def _find_name(name, builtin, fetched, root, files):
     one = _one(sets if sets or known else found, name)
     if one is None and not known:
         names = ', '.join((*builtin, *fetched))
-        raise ValueError(f'unknown data set {shown(name)!r}: there are {names}, any folder of images and any file '
-                         f"({', '.join(files)}), and none of that name here or under {shown(root)}")
+        kinds = ''.join(f', any {e}' for e in files)
+        raise ValueError(f"unknown data set '{shown(name)}': there are {names}, any folder of images{kinds}, "
+                         f'and none of that name here or under {shown(root)}')
     if one is None and found:
         warnings.warn(f'{name} is the built-in set: {shown(os.path.abspath(found[0]))} is passed over, '
                       'it has no sub-folders with pictures')
@@ -688,7 +699,8 @@ def get_data(name:str|Path, # One of `DATASETS`, a folder with one sub-folder a 
     "A data set by name or path; raises `ValueError` or `FileNotFoundError` that say what to do"
     size = check_value(Size|None, size, 'get_data: size')
     root = check_value(str|Path|None, root, 'get_data: root')
-    channels = check_value(Literal[1, 3]|None, channels, 'get_data: channels')
+    channels = check_value(Count|None, channels, 'get_data: channels')
+    if channels not in (1, 3, None): raise ValueError(f'get_data: channels must be 1 or 3, got {channels}')
     where = find_data(name, DATASETS[:2], DATASETS[2:], root)
     if where is not None: d = _folder(where, size, channels) if where.is_dir() else _npz(where)
     elif name == 'digits': d = _digits(size or 16)
@@ -756,10 +768,70 @@ def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
     cols, rows = torch.where(torch.rand(n, 1, device=x.device) < .5, ar.flip(0), ar)+dx, torch.arange(h, device=x.device)+dy
     return F.pad(x, (p,)*4, mode='reflect')[torch.arange(n, device=x.device)[:,None,None], :, rows[:,:,None], cols[:,None]].permute(0, 3, 1, 2)
 
-AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip}
+# %% ../nbs/01_data.ipynb #97216042
+def _uniform(x, most):
+    "One number an image, between −most and most: (n,)"
+    return (torch.rand(len(x), device=x.device)*2-1)*most
+
+def _one_of(x, n):
+    "For each image one of n choices, as n masks: (n, images)"
+    return torch.randint(n, (len(x),), device=x.device) == torch.arange(n, device=x.device)[:,None]
+
+def reshaped(x:torch.Tensor, # (n,C,H,W) floats
+             shift:float=.125, # Up to ± this share of the width and of the height, in whole pixels
+             flip:float=.5, # Share of the images that is mirrored
+             degrees:float=30., # Turned by up to ±, or …
+             shear:float=.3, # … sheared by up to ± this share of the height, or …
+             zoom:float=.3, # … of a size between 1−zoom and 1+zoom, or none of these
+            ) -> torch.Tensor:
+    "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror image"
+    _, turned, sheared, scaled = _one_of(x, 4)
+    a = torch.where(turned, _uniform(x, degrees*torch.pi/180), 0.)
+    h = torch.where(sheared, _uniform(x, shear), 0.)
+    z = torch.where(scaled, 1+_uniform(x, zoom), 1.)
+    mirror = torch.where(torch.rand(len(x), device=x.device) < flip, -1., 1.)
+    dx, dy = (_uniform(x, int(shift*n)+.499).round()*2/n for n in (x.shape[-1], x.shape[-2]))
+    cos, sin = a.cos()*z, a.sin()*z
+    theta = torch.stack([mirror*cos, h-sin, dx, mirror*sin, cos, dy], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, x.shape, align_corners=False)
+    return F.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
+
+def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
+               most:float=.6, # What is changed is between 1−most and 1+most times what it was
+              ) -> torch.Tensor:
+    "Each image in another brightness, contrast or saturation, or as it is"
+    factor = 1+_uniform(x, most)
+    b, c, s = torch.where(_one_of(x, 4)[1:], factor, 1.)[:,:,None,None,None]
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean+c*(b*x-mean)
+    grey = x.mean(1, keepdim=True)
+    return (grey+s*(x-grey)).clamp(0, 1)
+
+def erased(x:torch.Tensor, # (n,C,H,W) floats
+           share:float=.25, # Of the images
+           most:float=.5, # The sides of the rectangle, up to this share of the image's
+          ) -> torch.Tensor:
+    "In some images a rectangle is painted in one random grey (random erasing, Zhong et al., 2020)"
+    def inside(n): # (images, n): from a random place on, so many pixels
+        length = torch.rand(len(x), 1, device=x.device)*most*n
+        start = torch.rand(len(x), 1, device=x.device)*(n-length)
+        at = torch.arange(n, device=x.device)+.5
+        return (at >= start) & (at < start+length)
+    rows, cols = inside(x.shape[-2]), inside(x.shape[-1])
+    chosen = torch.rand(len(x), 1, 1, device=x.device) < share
+    grey = torch.rand(len(x), 1, 1, 1, device=x.device)
+    return torch.where((rows[:,:,None] & cols[:,None] & chosen)[:,None], grey, x)
+
+def strong(x:torch.Tensor, # (n,C,H,W) floats in 0…1
+          ) -> torch.Tensor:
+    "Each image reshaped, recoloured, and some with a hole: for long training"
+    return erased(recoloured(reshaped(x)))
+
+# %% ../nbs/01_data.ipynb #3584b846
+AUGMENT = {'none': lambda x: x, 'affine': random_affine, 'crop_flip': crop_flip, 'strong': strong}
 
 def augment(x:torch.Tensor, # (n,C,H,W) floats
-            how:str='affine', # One of `AUGMENT`
+            how:one_of(AUGMENT)='affine', # One of `AUGMENT`
            ) -> torch.Tensor:
     "Augment a batch, each image in its own way; draws from torch's global generator"
     if how not in AUGMENT: raise ValueError(f"unknown augmentation {how!r}: there are {', '.join(AUGMENT)}")
@@ -783,6 +855,13 @@ class RealSource:
         i = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:n]
         return x[i], y[i]
 
+def check_shape(shape, # Of images
+               ) -> tuple: # (C, H, W)
+    "The shape of an image; raises `ValueError` for what is none"
+    shape = check_value(tuple[Count, Count, Count], shape, 'the shape of images (C, H, W)')
+    if shape[0] not in (1, 3): raise ValueError(f'images must have 1 or 3 channels, got the shape {shape}')
+    return shape
+
 class NoiseSource:
     "Pixels drawn uniformly at random: the floor. It asks for no label"
     rung = 'noise'
@@ -790,7 +869,7 @@ class NoiseSource:
                  shape:tuple, # (C, H, W)
                  classes:Count, # K
                 ):
-        self.shape = check_value(tuple[Literal[1, 3], Count, Count], shape, 'noise: shape')
+        self.shape = check_shape(shape)
         self.classes = check_value(Count, classes, 'noise: classes')
     @property
     def identity(self): return {'rung': self.rung, 'shape': list(self.shape), 'code': code_hash('data', 'NoiseSource')}

@@ -11,6 +11,7 @@ import contextlib, io, json, logging, os, subprocess, sys, tempfile, warnings
 from pathlib import Path
 import pandas as pd, torch
 from torch import nn
+from .checks import *
 from .runs import *
 from .data import *
 from .models import *
@@ -28,46 +29,61 @@ class _Graph(nn.Module):
         o = self.net((x-self.mean)/self.std if self.normalise else x)
         return (o['logits'], o['boxes']) if isinstance(o, dict) and 'boxes' in o else logits_of(o)
 
-def _card(model, shape, normalise, classes):
+def _card(model, shape, normalise, classes, made_with=None):
     "What a user of the file must know, as plain values"
-    return {'model': model.name, 'task': 'detection' if isinstance(model, Detector) else 'classification', 'shape': list(shape), 'range': '0…1' if normalise else 'normalised by the caller', 'normalised_inside': normalise,
-            'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(), 'classes': list(map(str, classes)), 'weights': weights_hash(model.net.state_dict()),
-            **({'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid', 'boxes': 'cx, cy, w, h in 0…1'} if isinstance(model, Detector) else {})}
+    detects = isinstance(model, Detector)
+    card = {'model': model.name, 'task': 'detection' if detects else 'classification', 'shape': list(shape),
+            'range': '0…1' if normalise else 'normalised by the caller', 'normalised_inside': normalise,
+            'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(), 'classes': list(map(str, classes)),
+            'weights': weights_hash(model.net.state_dict())}
+    if made_with: card['made_with'] = list(made_with)
+    if detects: card |= {'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid', 'boxes': 'cx, cy, w, h in 0…1'}
+    return card
 
 # %% ../nbs/11_deploy.ipynb #cd4ebc41
-def session(path:Path, # An ONNX file
-            threads:int=0, # 0: as many as there are cores
+def session(path:str|Path, # An ONNX file
+            threads:Number=0, # 0: as many as there are cores
            ):
     "An onnxruntime session on the CPU; raises `ValueError` for what is no ONNX file"
     import onnxruntime as ort
+    check_arguments(session, locals())
     if not Path(path).is_file(): raise FileNotFoundError(f'there is no file {path}')
     opts = ort.SessionOptions()
-    opts.intra_op_num_threads,opts.log_severity_level = threads,3
+    opts.intra_op_num_threads = threads
+    opts.log_severity_level = 3
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')       # waiting threads would slow whatever else runs, PyTorch beside it for one
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
     except Exception as e: raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
 
-def read_card(path:Path # An ONNX file written by `export_onnx`
+def read_card(path:str|Path # An ONNX file written by `export_onnx`
              ) -> dict:
     "What the file says of itself: the task, the shape (C, H, W) of its images, their normalisation, the classes"
     meta = session(path).get_modelmeta().custom_metadata_map
     if 'dfkd_nb' not in meta: raise ValueError(f'{path} was not exported by dfkd_nb: it does not say how images are prepared')
-    return json.loads(meta['dfkd_nb'])
+    card = parse_json(meta['dfkd_nb'], path)
+    if not isinstance(card, dict) or not {'task', 'shape', 'classes'} <= card.keys(): raise ValueError(f'{path} does not say how images are prepared: export it anew')
+    check_value(tuple[Count, Count, Count], card['shape'], f'{path}: shape')
+    return card
 
 def run_onnx(path, # An ONNX file, or a `session`
              x:torch.Tensor, # Images (n,C,H,W), uint8 or floats in 0…1, of the model's size
-             bs:int=256, # Images at a time
+             bs:Count=256, # Images at a time
             ) -> torch.Tensor: # Logits (n,K); of a detector, logits (n,Q,K) and boxes (n,Q,4)
-    "What onnxruntime answers to images"
+    "What onnxruntime answers to images; raises `ValueError` for those of another shape"
+    check_value(Count, bs, 'bs')
     s = session(path) if isinstance(path, (str, Path)) else path
-    parts = [torch.cat(p) for p in zip(*([torch.from_numpy(o) for o in s.run(None, {s.get_inputs()[0].name: to_unit(b).numpy()})] for b in x.split(bs)))]
+    [takes] = s.get_inputs()
+    if list(x.shape[1:]) != list(takes.shape[1:]): raise ValueError(f'the model takes images of {takes.shape[1:]}, got {list(x.shape[1:])}')
+    answers = [[torch.from_numpy(o) for o in s.run(None, {takes.name: to_unit(b).numpy()})] for b in x.split(bs)]
+    parts = [torch.cat(p) for p in zip(*answers)]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 def predict_fp32(clf:Classifier, # On the CPU, in eval mode
                  x:torch.Tensor, # Images (n,C,H,W), uint8 or floats in 0…1
-                 bs:int=256, # Images at a time
+                 bs:Count=256, # Images at a time
                 ) -> torch.Tensor: # Logits (n,K)
     "What the network itself answers in float32, as its file does; `predict` may take bfloat16"
+    check_arguments(predict_fp32, locals())
     with torch.inference_mode(): return torch.cat([clf(to_unit(b)) for b in x.split(bs)])
 
 def _tidy(model):
@@ -90,66 +106,86 @@ def _check(model, path, shape, normalise, tol):
         worst = max((g-w).abs().max().item()/max(1., w.abs().max().item()) for g,w in zip(got if isinstance(got, tuple) else (got,), want))
         if not worst <= tol: raise ValueError(f'the exported file disagrees with {model.name}: answers differ by {worst:.2g} of their size, allowed are {tol:g}; nothing was written')
 
+def _exported(model, shape, normalise, path):
+    "What PyTorch's exporter makes of a model, without its advice"
+    graph, outputs = _Graph(model, normalise).eval(), ['logits', 'boxes'] if isinstance(model, Detector) else ['logits']
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        torch.onnx.export(graph, (torch.rand(2, *shape),), path, dynamo=True, dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
+                          output_names=outputs, opset_version=20, external_data=False, verbose=False)
+    return path
+
 def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or a student
-                path:Path, # File to write
+                path:str|Path, # File to write
                 classes:list=(), # Names, for the file's metadata
                 normalise:bool=True, # Bake the normalisation in: the graph then takes pixels in 0…1
                 shape:tuple|None=None, # (C, H, W) of its images; a classifier knows its own
-                tol:float=1e-4, # Largest difference of answers allowed, as a share of their size
+                tol:Weight=1e-4, # Largest difference of answers allowed, as a share of their size
+                made_with:tuple|None=None, # (C, H, W) of the images that it learned from, before they were brought to its size
                ) -> Path:
     "Write a network as ONNX, with an open batch size and its preparation in the metadata; raises `ValueError`, and writes nothing, when its answers differ"
     import onnx
+    check_arguments(export_onnx, locals())
     if shape is None and isinstance(model, Detector): raise ValueError('a detector takes images of any size: pass the one it is to run at, shape=(3, H, W)')
     model = model.float().cpu().eval()
-    path, graph, shape = Path(path), _Graph(model, normalise).eval(), tuple(shape or (model.chans, model.size, model.size))
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as tmp:
-        warnings.simplefilter('ignore')
-        logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-        torch.onnx.export(graph, (torch.rand(2, *shape),), f'{tmp}/m.onnx', dynamo=True, dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
-                          output_names=['logits', 'boxes'] if isinstance(model, Detector) else ['logits'], opset_version=20, external_data=False, verbose=False)
-        file = _tidy(onnx.load(f'{tmp}/m.onnx'))
-        onnx.helper.set_model_props(file, {'dfkd_nb': json.dumps(_card(model, shape, normalise, classes))})
+    shape = tuple(shape or (model.chans, model.size, model.size))
+    check_value(tuple[Count, Count, Count], shape, 'export_onnx: shape')
+    require_finite(model.state_dict(), model.name)
+    with tempfile.TemporaryDirectory() as tmp:
+        file = _tidy(onnx.load(_exported(model, shape, normalise, f'{tmp}/m.onnx')))
+        onnx.helper.set_model_props(file, {'dfkd_nb': json.dumps(_card(model, shape, normalise, classes, made_with))})
         onnx.checker.check_model(file)
         onnx.save(file, f'{tmp}/m.onnx')
         _check(model, f'{tmp}/m.onnx', shape, normalise, tol)
-        return write_atomic(path, Path(f'{tmp}/m.onnx').read_bytes())
+        return write_atomic(Path(path), Path(f'{tmp}/m.onnx').read_bytes())
 
 # %% ../nbs/11_deploy.ipynb #ce9f0bfa
-def quantize(path:Path, # An ONNX file written by `export_onnx`
-             out:Path, # File to write
+@contextlib.contextmanager
+def _quiet(logger):
+    "Errors alone are logged"
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try: yield
+    finally: logger.setLevel(level)
+
+def _reader(images, bs):
+    "Calibration images as onnxruntime asks for them, in batches of one size"
+    from onnxruntime.quantization import CalibrationDataReader
+    class Reader(CalibrationDataReader):
+        def __init__(self): self.batches = iter([{'images': to_unit(b).numpy()} for b in images.split(bs) if len(b) == min(bs, len(images))])
+        def get_next(self): return next(self.batches, None)
+    return Reader()
+
+def quantize(path:str|Path, # An ONNX file written by `export_onnx`
+             out:str|Path, # File to write
              calibration:torch.Tensor|None=None, # Images (n,C,H,W) for static ranges: synthetic ones will do; None: dynamic
-             bs:int=64, # Calibration images at a time
+             bs:Count=64, # Calibration images at a time
             ) -> Path:
     "An int8 version of a file: dynamic, or static when calibration images are given"
-    import onnxruntime.quantization as q
+    import onnx, onnxruntime.quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
-    card, logger = read_card(path), logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)              # its advice to preprocess comes even when that was done
-    try:
-        with tempfile.TemporaryDirectory() as tmp:
-            quant_pre_process(str(path), f'{tmp}/p.onnx', skip_symbolic_shape=True)
-            if calibration is None: q.quantize_dynamic(f'{tmp}/p.onnx', f'{tmp}/q.onnx', weight_type=q.QuantType.QInt8, per_channel=True)
-            else:
-                class Reader(q.CalibrationDataReader):
-                    def __init__(self): self.batches = iter([{'images': to_unit(b).numpy()} for b in calibration.split(bs) if len(b) == min(bs, len(calibration))])
-                    def get_next(self): return next(self.batches, None)
-                q.quantize_static(f'{tmp}/p.onnx', f'{tmp}/q.onnx', Reader(), op_types_to_quantize=['MatMul', 'Gemm'], quant_format=q.QuantFormat.QDQ, per_channel=True,
-                                  weight_type=q.QuantType.QInt8, activation_type=q.QuantType.QUInt8)
-            import onnx
-            model = onnx.load(f'{tmp}/q.onnx')
-            onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'})})
-            onnx.save(model, f'{tmp}/q.onnx')
-            return write_atomic(out, Path(f'{tmp}/q.onnx').read_bytes())
-    finally: logger.setLevel(level)
+    check_arguments(quantize, locals())
+    if calibration is not None and not len(calibration): raise ValueError('quantize: no calibration images: pass some, or None')
+    card, how = read_card(path), 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'
+    with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:        # its advice to preprocess comes even when that was done
+        quant_pre_process(str(path), f'{tmp}/p.onnx', skip_symbolic_shape=True)
+        if calibration is None: q.quantize_dynamic(f'{tmp}/p.onnx', f'{tmp}/q.onnx', weight_type=q.QuantType.QInt8, per_channel=True)
+        else: q.quantize_static(f'{tmp}/p.onnx', f'{tmp}/q.onnx', _reader(calibration, bs), op_types_to_quantize=['MatMul', 'Gemm'], per_channel=True,
+                                quant_format=q.QuantFormat.QDQ, weight_type=q.QuantType.QInt8, activation_type=q.QuantType.QUInt8)
+        model = onnx.load(f'{tmp}/q.onnx')
+        onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': how})})
+        onnx.save(model, f'{tmp}/q.onnx')
+        return write_atomic(Path(out), Path(f'{tmp}/q.onnx').read_bytes())
 
 # %% ../nbs/11_deploy.ipynb #57e0565a
 def parity(clf:Classifier, # What was exported
-           path:Path, # The ONNX file
+           path:str|Path, # The ONNX file
            x:torch.Tensor, # Images (n,C,H,W) of the model's size: the test set, or synthetic ones where there is none
            y:torch.Tensor|None=None, # (n,) labels, where there are any
           ) -> dict: # Differences of logits, agreement; with labels also accuracy before and after
     "How far an exported file is from its network"
+    if not len(x): raise ValueError('parity: no images to compare with')
     a, b = predict_fp32(clf, x), run_onnx(path, x)
     return {'max_difference': (a-b).abs().max().item(), 'mean_difference': (a-b).abs().mean().item(), 'same_answer': accuracy(b, a.argmax(1)),
             **({'accuracy_before': accuracy(a, y), 'accuracy_after': accuracy(b, y)} if y is not None else {})}
@@ -196,10 +232,11 @@ def peak_memory(form, # A Classifier, or an ONNX file
 def compare_forms(forms:dict, # Of `forms`; ratios are to the first
                   x:torch.Tensor, # Images (n,C,H,W), of the model's size
                   y:torch.Tensor, # (n,) labels
-                  batches:tuple=(1, 64),
-                  rounds:int=30, # Each form runs once a round; a third as many of more than one image
+                  batches:tuple[Count, ...]=(1, 64),
+                  rounds:Count=30, # Each form runs once a round; a third as many of more than one image
                  ) -> pd.DataFrame: # One row a form: MB, accuracy, memory and times
     "Size, accuracy, peak memory and time of all forms, in one run; onnxruntime gets as many threads as PyTorch has"
+    check_arguments(compare_forms, locals())
     clf = lambda f: isinstance(f, nn.Module)
     plain = {k: getattr(f, '_orig_mod', f) for k,f in forms.items()}
     rows = {k: {'mb': (4*n_params(f) if clf(f) else Path(f).stat().st_size)/1e6, 'accuracy': accuracy((predict_fp32 if clf(f) else run_onnx)(f, x), y), 'memory_mb': peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in k else None} for k,f in plain.items()}
@@ -218,10 +255,10 @@ def deploy(run,
            student:Run, # A finished student
            source, # An image source without real images, for calibration
            data:ImageData, # Its test split is read, to report
-           n_calibration:int=256, # Images for the static int8
-           rounds:int=30, # Of the clock
+           n_calibration:Count=256, # Images for the static int8
+           rounds:Count=30, # Of the clock
            compiled:bool=False, # Also time what torch.compile makes of both
-           seed:int=0,
+           seed:Seed=0,
           ):
     "Export a student, see that nothing is lost on the test set, and measure it beside its teacher"
     run.ledger.forbid = ('train', 'valid')

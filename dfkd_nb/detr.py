@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 import numpy as np, torch, torch.nn.functional as F
-from fastai.callback.core import Callback
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, TypeAdapter, ValidationError
 from scipy.optimize import linear_sum_assignment

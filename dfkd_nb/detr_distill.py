@@ -15,7 +15,6 @@ import inspect
 from functools import partial
 from typing import Annotated
 import torch, torch.nn.functional as F
-from fastai.callback.core import Callback
 from fastcore.basics import patch
 from pydantic import Field
 from torch import nn

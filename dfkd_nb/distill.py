@@ -7,7 +7,6 @@ __all__ = ['KD_RECIPES', 'PAPER_KD', 'soft_kl', 'probe_loss', 'Distill', 'distil
 
 # %% ../nbs/06_distill.ipynb #aad732e5
 import torch, torch.nn.functional as F
-from fastai.callback.core import Callback
 from torch import nn
 from .runs import *
 from .data import *

@@ -10,7 +10,6 @@ __all__ = ['TERMS', 'INVERSION', 'WILD', 'DAFL', 'APART', 'RUNGS', 'Inverter', '
 # %% ../nbs/10_ladder.ipynb #0ee4e5a7
 import math, os
 from pathlib import Path
-from typing import Literal
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from PIL import Image
 from fastcore.basics import patch
@@ -306,7 +305,7 @@ def random_crops(pictures:list, # PIL images
                 ) -> torch.Tensor: # uint8 (n,C,H,W)
     "Random square crops of pictures, half of them negatives; raises `ValueError` for pictures that are too small"
     check_arguments(random_crops, dict(n=n, seed=seed, smallest=smallest, largest=largest))
-    C, H, W = _shape(shape)
+    C, H, W = check_shape(shape)
     if largest < smallest: raise ValueError(f'random_crops: largest must be at least {smallest}, got {largest}')
     rng = np.random.default_rng(seed)
     pictures = [flat_image(im, 'L' if C == 1 else 'RGB') for im in pictures if min(im.size) > smallest]
@@ -321,8 +320,6 @@ def random_crops(pictures:list, # PIL images
         y = rng.integers(im.height-side)
         out[i] = _stretched_crop(im, side, x, y, (W, H), rng.random() < .5)
     return torch.from_numpy(out.transpose(0, 3, 1, 2).copy())
-
-def _shape(shape): return check_value(tuple[Literal[1, 3], Count, Count], shape, 'shape (C, H, W)')
 
 # %% ../nbs/10_ladder.ipynb #2060132c
 def _middle(im, shape):
@@ -339,7 +336,7 @@ def _read_whole(files, shape, n, dropped):
         if len(whole) == n: break
         try: im = open_image(f, 'L' if shape[0] == 1 else 'RGB')
         except (ValueError, OSError): # of a foreign folder, not every file need be a picture
-            dropped['that cannot be read'] = dropped.get('that cannot be read', 0)+1
+            dropped['files that cannot be read'] = dropped.get('files that cannot be read', 0)+1
             continue
         whole.append(_middle(im, shape))
         if len(kept) < 200 and min(im.size) > 8:
@@ -354,7 +351,7 @@ def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
              ) -> torch.Tensor: # uint8 (n,C,H,W)
     "Pictures of a folder, without labels; a warning says what was left out. Raises `ValueError` where there are none"
     check_arguments(read_wild, dict(folder=folder, n=n, seed=seed))
-    shape = _shape(shape)
+    shape = check_shape(shape)
     if not str(folder).strip() or not os.path.isdir(folder):
         raise ValueError(f"'{shown(folder)}' holds no pictures: it is not a folder")
     dropped = {}
@@ -409,7 +406,7 @@ def wild_of(dataset:str, # Name of the teacher's data set
     "Foreign pictures: CIFAR-100 for CIFAR-10 and vice versa; for all others, crops of scikit-learn's photographs"
     check_arguments(wild_of, dict(n=n))
     other = {'cifar10': 'cifar100', 'cifar100': 'cifar10'}.get(dataset)
-    if other: return get_data(other, size=_shape(shape)[2], channels=shape[0]).read('train')[0][:n]
+    if other: return get_data(other, size=check_shape(shape)[2], channels=shape[0]).read('train')[0][:n]
     from sklearn.datasets import load_sample_images
     return random_crops([Image.fromarray(a) for a in load_sample_images().images], n, shape)
 

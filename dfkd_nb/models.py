@@ -87,6 +87,7 @@ HUGGING_FACE = { # type of model: its classifiers, the first where a folder name
     'dinov2_with_registers': ['Dinov2WithRegistersForImageClassification'],
     'vit_msn': ['ViTMSNForImageClassification'],
     'beit': ['BeitForImageClassification'],
+    'data2vec-vision': ['Data2VecVisionForImageClassification'],
 }
 ACTIVATIONS = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh', 'quick_gelu',
                'relu', 'silu', 'swish', 'selu', 'tanh']
@@ -94,7 +95,7 @@ ACTIVATIONS = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tan
 CONFIG = { # entry of a `config.json`: what it may be
     'model_type': one_of(HUGGING_FACE), 'num_channels': Channels, 'image_size': Size, 'patch_size': Patch,
     'hidden_size': Width, 'num_hidden_layers': Depth, 'num_attention_heads': Depth,
-    'intermediate_size': Count, 'mlp_ratio': Ratio, 'hidden_act': one_of(ACTIVATIONS),
+    'intermediate_size': Count, 'encoder_stride': Count, 'mlp_ratio': Ratio, 'hidden_act': one_of(ACTIVATIONS),
     'pooler_act': one_of(ACTIVATIONS), 'pooler_output_size': Width | None, 'num_register_tokens': Registers,
     **dict.fromkeys(['hidden_dropout_prob', 'attention_probs_dropout_prob', 'drop_path_rate'], Decay),
     **dict.fromkeys(['layer_norm_eps', 'initializer_range', 'layerscale_value', 'layer_scale_init_value'], Small),

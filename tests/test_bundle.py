@@ -16,7 +16,7 @@ def test_teachers_from_elsewhere(name, patches, tmp_path):
     net = create_net(name, 3)
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/'w.safetensors')
     clf, arch = foreign_teacher(name, tmp_path/'w.safetensors', 3)
-    run = adopt(clf, 'abc', arch, root=tmp_path/'runs')
+    run = adopt(clf, list('abc'), arch, root=tmp_path/'runs')
     x = torch.rand(1, 3, 40, 40)
     assert attention_probes(clf, x).shape == (1, patches**2) and run.result['params']['classes'] == ['a', 'b', 'c']
 
@@ -24,7 +24,7 @@ def test_no_class_token_is_refused(tmp_path):
     net = create_net('vit_little_patch16_reg1_gap_256', 3)
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/'w.safetensors')
     clf, arch = foreign_teacher('vit_little_patch16_reg1_gap_256', tmp_path/'w.safetensors', 3)
-    with pytest.raises(ValueError, match='class token'): adopt(clf, 'abc', arch, root=tmp_path/'runs')
+    with pytest.raises(ValueError, match='class token'): adopt(clf, list('abc'), arch, root=tmp_path/'runs')
 
 def test_command_is_installed():
     "The console script of the environment, not only the function."

@@ -31,6 +31,20 @@ def test_lower_bounds():
     assert Version(low['timm']) > Version('1.0.15')         # up to then, it unpickles what an argument names
     with pytest.raises(SystemExit, match='timm<2'): lowest.pins(dict.fromkeys(lowest.GROUPS, 'torch>=2.11 timm<2'))
 
+NOT_NEEDED = ['transformers', 'sklearn', 'scipy.stats', 'seaborn', 'accelerate', 'onnx', 'onnxruntime', 'onnxscript', 'torchmetrics', 'pycocotools', 'pytorch_fid', 'IPython',
+              'papermill', 'nbdev', 'hypothesis', 'spacy', 'tensorboard']
+
+@pytest.mark.parametrize('name', ['distill', 'detr_distill', 'cli'])
+def test_starts_with_what_it_needs(name):
+    "A job starts with its imports: what only some functions need is imported there, and fastai's metrics when they are called."
+    code = f"""
+import sys, dfkd_nb.{name}
+print(*(m for m in {NOT_NEEDED} if m in sys.modules))
+from fastai.data.transforms import train_test_split     # one that was deferred
+print(*map(len, train_test_split(list(range(10)), test_size=.3, random_state=0)))"""
+    got = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert got.stdout == '\n7 3\n', got.stdout + got.stderr
+
 def test_imports_are_required():
     "What a module of the package imports stands in settings.ini, rather than come along with something else."
     from importlib.metadata import packages_distributions

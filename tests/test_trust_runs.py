@@ -286,6 +286,12 @@ def test_leftovers_are_swept(tmp_path, tried):
     assert sorted(p.name for p in new.path.iterdir()) == sorted(['manifest.json', 'result.json', 'run.json', 'weights.safetensors', *(f'snapshot-000{i}.safetensors' for i in range(1, 5))])
     tried('half-written files and the lock of a killed process', 'swept by the next run of that key, which goes on')
 
+def test_killed_at_the_very_end(run, tmp_path):
+    (run.path/'checkpoint.safetensors').write_bytes(b'x')
+    run.path.with_name(f'{run.key}.lock').write_bytes(b'')
+    again(tmp_path/'runs')
+    assert not (run.path/'checkpoint.safetensors').exists() and [p.name for p in run.path.parent.iterdir()] == [run.key]
+
 def test_killed_between_manifest_and_result(tmp_path):
     "result.json comes last: what is there without it is no finished run, and no damaged one"
     new = toy(root=tmp_path)

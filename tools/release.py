@@ -8,7 +8,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT, settings
 from dfkd_nb import __version__
-from dfkd_nb.bundle import memorisation, save_bundle
+from dfkd_nb.bundle import card_student, memorisation, save_bundle
 from dfkd_nb.data import get_data
 from dfkd_nb.deploy import export_onnx, quantize
 from dfkd_nb.detr import load_detector
@@ -40,6 +40,7 @@ def student(out, weights, result, licence):
             'files': {f.name: f.stat().st_size for f in sorted(out.iterdir())}, 'use': 'examples/onnx_predict.py student.onnx IMAGE; load_student of dfkd_nb.bundle for PyTorch'}
     (out/'card.yaml').write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
     (out/'result.json').write_text(json.dumps({**result, 'weights': weights_hash(_flat(run.weights))}, indent=1), encoding='utf-8')
+    if result['stage'] == 'student': card_student(out, get_data(result['dataset']).classes, licence)
 
 def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
