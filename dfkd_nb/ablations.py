@@ -6,6 +6,7 @@
 __all__ = ['LOSSES', 'SWEEPS', 'same_steps']
 
 # %% ../nbs/07_ablations.ipynb #371a5e8d
+from .checks import *
 from .runs import *
 from .data import *
 from .models import *
@@ -37,4 +38,5 @@ def same_steps(args:dict, # Arguments of `distill`
               ) -> dict: # All of them, with as many steps as before
     "Arguments with changes; fewer images are seen more often, so that the number of steps stays"
     new = {**args, **changes}
-    return {**new, 'epochs': round(new['epochs']*args['n_images']/new['n_images'])}
+    for k in ('epochs', 'n_images'): check_value(Count, new[k], k)
+    return {**new, 'epochs': max(1, round(new['epochs']*args['n_images']/new['n_images']))}
