@@ -11,6 +11,7 @@ __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'S
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import math, os, stat, unicodedata, warnings, zipfile
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 import numpy as np, torch, torch.nn.functional as F
@@ -37,7 +38,7 @@ def shown(path) -> str:
 def _numbers(x, name, hint=''):
     "Plain numbers as a tensor (uint8 or floats) or as an array in this machine's byte order"
     if isinstance(x, torch.Tensor):
-        x = x.detach()
+        x = x.detach().to_dense() if x.layout != torch.strided else x.detach()
         if x.dtype == torch.uint8 or x.is_floating_point(): return x
         x = x.cpu().numpy()
     try: a = np.asarray(x)
@@ -110,7 +111,7 @@ def as_names(names, # K texts, bytes in UTF-8, or whole numbers
             ) -> list: # K texts
     "Names of classes as texts; raises `ValueError` for those that are none, or that are the same"
     one = isinstance(names, (str, bytes, dict)) or not hasattr(names, '__iter__') or getattr(names, 'ndim', 1) != 1
-    names = [] if one else names.tolist() if hasattr(names, 'tolist') else list(names)
+    names = [] if one else list(islice(names.tolist() if hasattr(names, 'tolist') else names, MOST_CLASSES+1))
     if not 1 <= len(names) <= MOST_CLASSES: raise ValueError(f'{name} must be a list of 1 to {MOST_CLASSES:,} names')
     try: names = [n.decode() if isinstance(n, bytes) else n for n in names]
     except UnicodeDecodeError: raise ValueError(f'{name} must be text in UTF-8') from None
@@ -139,13 +140,17 @@ class ImageData:
         if not isinstance(name, str) or not name.strip() or not _plain_text(name):
             raise ValueError(f"a data set needs a name, got '{shown(name)}'")
         if not isinstance(splits, dict) or 'train' not in splits:
-            raise ValueError(f"{name}: there must be a split 'train', got {', '.join(map(str, splits)) or 'none'}")
+            got = ', '.join(map(shown, splits)) if isinstance(splits, dict) else type(splits).__name__
+            raise ValueError(f"{name}: there must be a table of splits with 'train', got {got or 'none'}")
         self.name = name
         self.classes = as_names(classes, f'{name}: class names')
         self._splits = {}
-        for s,(x,y) in splits.items(): self._splits[s] = self._checked(f'{name}/{s}', x, y)
-    def _checked(self, name, x, y):
-        x, y, K = as_images(x, f'{name}: images'), as_labels(y, f'{name}: labels'), len(self.classes)
+        for s,pair in splits.items(): self._splits[s] = self._checked(f'{name}/{s}', pair)
+    def _checked(self, name, pair):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2: raise ValueError(f'{name} must be images and labels, a pair')
+        x = as_images(pair[0], f'{name}: images')
+        y = as_labels(pair[1], f'{name}: labels')
+        K = len(self.classes)
         if len(x) != len(y): raise ValueError(f'{name}: {len(x)} images but {len(y)} labels')
         if y.max() >= K: raise ValueError(f'{name}: labels must be 0…{K-1}, got {y.min()}…{y.max()}')
         if self._splits and x.shape[1:] != self.shape:
@@ -632,7 +637,7 @@ def _there(place, files):
     found = [place] if os.path.isdir(place) else []
     ending = place.suffix.lower() in files
     if ending and os.path.isfile(place): found.append(place)
-    if not ending: found += [f for e in files if os.path.isfile(f := place.with_name(place.name+e))]
+    if not ending: found += [f for e in files if os.path.isfile(f := Path(f'{place}{e}'))]
     return found
 
 def find_data(name:str|Path, # What the user calls it

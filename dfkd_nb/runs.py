@@ -129,9 +129,23 @@ def seed_all(*parts) -> int: # The 31-bit seed that was set
     return seed
 
 # %% ../nbs/00_runs.ipynb #ee79416a
+def _gpu_share():
+    "What part of the GPU's memory this process may take: `$DFKD_GPU_SHARE`, which `make paper` sets where several jobs share it"
+    said = os.environ.get('DFKD_GPU_SHARE') or '1'
+    try: share = float(said)
+    except ValueError: share = 0.
+    if not 0 < share <= 1: raise ValueError(f'DFKD_GPU_SHARE must be above 0 and at most 1, got {said!r}')
+    return share
+
+@lru_cache
+def _take_share(device): torch.cuda.set_per_process_memory_fraction(_gpu_share(), device)
+
 def pick_device() -> torch.device:
-    "The GPU where there is one"
-    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
+    "The GPU where there is one, of whose memory at most `$DFKD_GPU_SHARE` is taken"
+    if not torch.cuda.is_available(): return torch.device('cpu')
+    device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
+    _take_share(device)
+    return device
 
 # %% ../nbs/00_runs.ipynb #e933db0d
 _ledgers = []

@@ -1,8 +1,9 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
 import ast, json, re, shutil, subprocess, sys, tomllib
 import pytest, torch, yaml
-import execute, graph, links, lowest, outputs, readme, report, verify
+import execute, graph, links, lowest, outputs, paper, readme, report, verify
 from cells import NBS, ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
+from dfkd_nb import runs
 from dfkd_nb.runs import save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
@@ -34,16 +35,17 @@ def test_lower_bounds():
 NOT_NEEDED = ['transformers', 'sklearn', 'scipy.stats', 'seaborn', 'accelerate', 'onnx', 'onnxruntime', 'onnxscript', 'torchmetrics', 'pycocotools', 'pytorch_fid', 'IPython',
               'papermill', 'nbdev', 'hypothesis', 'spacy', 'tensorboard']
 
-@pytest.mark.parametrize('name', ['distill', 'detr_distill', 'cli'])
-def test_starts_with_what_it_needs(name):
-    "A job starts with its imports: what only some functions need is imported there, and fastai's metrics when they are called."
+def test_starts_with_what_it_needs():
+    "A job starts with its imports: what only some functions need is imported there, and what fastai's metrics need when they are called."
     code = f"""
-import sys, dfkd_nb.{name}
-print(*(m for m in {NOT_NEEDED} if m in sys.modules))
+import sys
+for name in ('distill', 'detr_distill', 'inversion', 'cli'):
+    __import__(f'dfkd_nb.{{name}}')
+    print(name, *(m for m in {NOT_NEEDED} if m in sys.modules))
 from fastai.data.transforms import train_test_split     # one that was deferred
 print(*map(len, train_test_split(list(range(10)), test_size=.3, random_state=0)))"""
     got = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, capture_output=True, text=True)
-    assert got.stdout == '\n7 3\n', got.stdout + got.stderr
+    assert got.stdout == 'distill\ndetr_distill\ninversion\ncli\n7 3\n', got.stdout + got.stderr
 
 def test_imports_are_required():
     "What a module of the package imports stands in settings.ini, rather than come along with something else."
@@ -204,6 +206,24 @@ def test_dry_run(scale):
     assert re.search(rf'^stages +{len(graph.jobs(cfg))}$', said, re.M) and re.search(rf'^draw +{len(graph.drawn(cfg))}$', said, re.M)
     want = sorted(graph.remaining(cfg, nb, d) for nb, d, _ in graph.jobs(cfg))
     assert sorted(float(p) for p in re.findall(r'priority: (\S+)', said)) == want
+
+def test_threads_share_a_machine(monkeypatch):
+    "`threads` says how many notebooks run at once; they share a GPU's memory, and leave some to what lies beside it."
+    cfg = dict(plan={'a': [0]}, threads=2)
+    assert [graph.at_once(cfg, n) for n in (1, 2, 4, 16)] == [1, 1, 2, 4]       # one chain ends in four notebooks
+    assert graph.at_once(cfg | {'plan': {'a': [0, 1, 2]}}, 16) == 8
+    assert paper.gpu_share('cifar10', 2) == '1.000' and float(paper.gpu_share('cifar10', 16))*graph.at_once(graph.load('cifar10'), 16) <= .9
+    asked = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'set_per_process_memory_fraction', lambda *a: asked.append(a))
+    runs._take_share.cache_clear()
+    monkeypatch.setenv('DFKD_GPU_SHARE', '.25')
+    assert [runs.pick_device(), runs.pick_device()] == [torch.device('cuda', 0)]*2 and asked == [(.25, torch.device('cuda', 0))]
+    for bad in ('0', '2', 'nan', 'half'):
+        runs._take_share.cache_clear()
+        monkeypatch.setenv('DFKD_GPU_SHARE', bad)
+        with pytest.raises(ValueError, match=f'DFKD_GPU_SHARE must be above 0 and at most 1, got .{bad}'): runs.pick_device()
+    runs._take_share.cache_clear()
 
 def test_slurm_profile():
     "It parses, and a dry run (which needs no Slurm) asks for what it says."

@@ -1,9 +1,10 @@
 "Run folders: files that were altered, cut short, swapped, or are none"
-import json, multiprocessing, os, shutil, time, warnings
+import json, multiprocessing, os, shutil, threading, time, warnings
 from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save
+from tqdm import tqdm
 from dfkd_nb import runs
 from dfkd_nb.checks import *
 from dfkd_nb.runs import *
@@ -419,3 +420,26 @@ def test_lists_of_files(tmp_path, tried):
     (tmp_path/'d/sub').rename(tmp_path/'elsewhere')
     (tmp_path/'d/sub').symlink_to(tmp_path/'elsewhere')
     tried.refused('a folder that is a link', lambda: check_files(tmp_path/'d', said, extra=True), 'is a link')
+
+def test_killed_anywhere(tmp_path, tried):
+    "SIGKILL at random moments, also while files are written: the run goes on, nothing is set aside, and it ends the same"
+    fork, rng = multiprocessing.get_context('fork'), np.random.default_rng(0)
+    def work():
+        tqdm.set_lock(threading.RLock())        # its own is shared by all that were forked, and a killed one would keep it
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            make()(root=tmp_path)
+    kills = 0
+    for _ in range(40):
+        p = fork.Process(target=work)
+        p.start()
+        time.sleep(rng.uniform(0, .06))
+        p.kill()
+        p.join()
+        kills += p.exitcode == -9
+        assert p.exitcode in (0, -9)
+        if kills % 5 == 0: shutil.rmtree(tmp_path/'toy', ignore_errors=True)        # else all would be done soon
+    made, said = again(tmp_path)
+    assert not said and made.result == WHOLE.result and made.weights['weight'].equal(WHOLE.weights['weight'])
+    assert [p.name for p in (tmp_path/'toy').iterdir()] == [made.key] and not list(made.path.glob('*.part')) and not (made.path/'checkpoint.safetensors').exists()
+    tried(f'{kills} kills at random moments of a run', 'it goes on, and ends with the same result and weights')

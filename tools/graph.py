@@ -58,6 +58,11 @@ def jobs(cfg):
     "All (notebook, data set, seed) to compute, each after what it needs."
     return [(nb, d, s) for nb in STAGES for d in sets(cfg, nb) for s in cfg['plan'][d]]
 
+def at_once(cfg, cores):
+    "How many notebooks of a scale run at the same time on so many cores: `threads` cores each, and no more than there are ends of chains."
+    needed = {(n, d, s) for nb, d, s in jobs(cfg) for n in NEEDS[nb]}
+    return max(1, min(cores//cfg.get('threads', 1), sum(j not in needed for j in jobs(cfg))))
+
 def remaining(cfg, nb, dataset):
     "Minutes from the start of a job to the end of the longest chain that waits for it."
     after = [n for n in STAGES if nb in NEEDS[n] and dataset in sets(cfg, n)]

@@ -2,8 +2,15 @@
 import argparse, fcntl, os, subprocess, sys, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-import report
+import graph, report
 from cells import ROOT
+
+SHARED = .9     # of a GPU's memory, what all notebooks that run at once may take: each process has some MB beside it
+
+def gpu_share(scale, cores):
+    "What part of a GPU's memory each notebook may take, when as many run at once as the scale's `threads` let."
+    n = graph.at_once(graph.load(scale), cores)
+    return f'{SHARED/n if n > 1 else 1:.3f}'
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
@@ -12,6 +19,7 @@ def main(args=None):
     a, more = p.parse_known_args(args)      # whatever else: Snakemake's, such as --workflow-profile profiles/slurm
     here = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     cores = a.cores or (None if any('profile' in m for m in more) else here)
+    if cores: os.environ.setdefault('DFKD_GPU_SHARE', gpu_share(a.scale, here if cores == 'all' else int(cores)))   # jobs of a cluster have a GPU each
     (ROOT/'build').mkdir(exist_ok=True)
     start = time.time()
     lock = open(ROOT/'build/.paper.lock', 'w')
