@@ -336,7 +336,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.detr._classes': ('detr.html#_classes', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._conv': ('detr.html#_conv', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._cut': ('detr.html#_cut', 'dfkd_nb/detr.py'),
-                              'dfkd_nb.detr._detection_folder': ('detr.html#_detection_folder', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._extra': ('detr.html#_extra', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._fail': ('detr.html#_fail', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._frame': ('detr.html#_frame', 'dfkd_nb/detr.py'),

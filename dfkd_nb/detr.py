@@ -613,18 +613,6 @@ def _processor(sides, shortest, longest):
                               pad_size=pad), ks
 
 # %% ../nbs/08_detr.ipynb #eebcf51d
-def _detection_folder(name):
-    "The folder that a name means, or None for the drawn scenes"
-    if not str(name).strip(): raise ValueError("the name of a detection data set is empty: give 'scenes' or a folder")
-    places = [p for p in (Path(name), data_root()/str(name)) if p.is_dir()]
-    if not places and str(name) == 'scenes': return None
-    if not places:
-        raise ValueError(f"{shown(name)} is neither 'scenes' nor a folder, here or in {shown(data_root())} (DFKD_DATA)")
-    over = ['the drawn set of that name'] if str(name) == 'scenes' else []
-    over += [shown(p) for p in places[1:] if not p.samefile(places[0])]
-    if over: warnings.warn(f"{shown(places[0])} is read; {' and '.join(over)} is passed over", stacklevel=3)
-    return places[0]
-
 def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under `DFKD_DATA`), laid out as in `LAYOUTS`
                   shortest:Size=256, # Edge in pixels that images are brought to (the paper: 800) …
                   longest:Size=427, # … unless the other would exceed this (the paper: 1333)
@@ -638,7 +626,7 @@ def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under
     check_arguments(get_detection, locals())
     if longest < shortest:
         raise ValueError(f'get_detection: longest must be at least shortest, got {longest} and {shortest}')
-    folder = _detection_folder(name)
+    folder = find_data(name, ('scenes',), files=())
     if folder is None:
         plan = {'train': (n_train, 0), 'val': (300, 1), 'test': (400, 2)}
         about = {'scenes': plan, 'size': size, 'code_scenes': code_hash('detr', 'scene')}

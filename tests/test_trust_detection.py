@@ -297,15 +297,16 @@ def test_arguments_of_sets(kw, says, folder, tried):
     tried.refused(f'get_detection with {kw}', lambda: get_detection(folder, **kw), says)
 
 def test_names(folder, tried, monkeypatch):
-    tried.refused('the empty name', lambda: get_detection(''), 'is empty')
-    tried.refused('no such name', lambda: get_detection('nowhere'), "neither 'scenes' nor a folder")
+    tried.refused('the empty name', lambda: get_detection(''), 'needs a name')
+    tried.refused('no such name', lambda: get_detection('nowhere'), "unknown data set 'nowhere': there are scenes, any folder")
     folder.joinpath('scenes').mkdir()
     for p in list(folder.iterdir()):
         if p.name != 'scenes': shutil.move(p, folder/'scenes')
     monkeypatch.chdir(folder)
-    with pytest.warns(UserWarning, match='the drawn set of that name is passed over'): data = get('scenes')
+    monkeypatch.setenv('DFKD_DATA', str(folder/'nowhere'))
+    with pytest.warns(UserWarning, match='the built-in set is passed over'): data = get('scenes')
     assert data.classes == ['bird', 'drone']
-    tried('`scenes`, where there is a folder scenes/', 'the folder; the drawn set is said to be passed over')
+    tried('`scenes`, where there is a folder scenes/', 'the folder; the built-in set is said to be passed over')
 
 def test_unused_class(folder, tried):
     for s in ('train', 'val', 'test'): rewrite(folder, s, lambda d: d['categories'].insert(0, dict(id=0, name='things', supercategory='none')))
