@@ -542,7 +542,6 @@ def train_teacher(run,
     seed_all('init', model, seed)
     clf = _with_depth(model, len(data.classes), stats, data.shape[0], drop_path)
     check_labels(clf, len(data.classes))
-    clf.prepare(torch.zeros(1, *data.shape))
     test, valid = data.read('test'), data.read('valid')
     cbs = [Augment(augment), *([Mix(len(data.classes))] if mix else [])]
     fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), accuracy_on(*test), epochs, lr, wd=wd, cbs=cbs,
@@ -556,6 +555,8 @@ def train_teacher(run,
                      'params': {**params, 'augment': augment, 'smoothing': smoothing, **more}}
 
 def _with_depth(model, classes, stats, chans, drop_path): # a classifier with stochastic depth
+    wants = MODELS[model]['in_chans'] if model in MODELS else chans
+    if wants != chans: raise ValueError(f'{model} takes images of {wants} channel(s), the data have {chans}: choose another model')
     own = {} if model in MODELS else {'in_chans': chans}
     if not drop_path: return create_classifier(model, classes, stats, **own)
     try: clf = create_classifier(model, classes, stats, **own, drop_path_rate=drop_path)
