@@ -126,6 +126,7 @@ def _teacher(a, data):
     from dfkd_nb.bundle import foreign_teacher, in_colour, match_classes
     names = _named(a.classes) if data is None else data.classes
     clf, arch = foreign_teacher(a.teacher, a.weights, len(names), a.mean, a.std, data.shape[0] if data is not None else a.channels)
+    names = getattr(clf, 'classes', None) or names           # of Hugging Face: its own count
     if data is not None: data = match_classes(in_colour(data, clf.chans), names)
     return clf, arch, data, names
 
@@ -332,6 +333,7 @@ exit codes: 0 done; 2 something to mend in what was asked, said in one line; 1 s
 class _Parser(argparse.ArgumentParser):
     "Raises `ValueError` where argparse would print its usage and leave"
     def error(self, message): raise ValueError(f'{message} ({self.prog} --help)')
+    def _print_message(self, message, file=None): print(message or '', end='', file=file or sys.stderr)      # argparse's own keeps silent where it cannot write
 
 def _command(subs, name, f, text):
     s = subs.add_parser(name, help=text, description=text[0].upper()+text[1:]+'.')
@@ -451,13 +453,23 @@ def _no_more_output():
     "What is still to be written to a pipe that nobody reads goes nowhere"
     with contextlib.suppress(OSError, ValueError, AttributeError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+def _no_more_output_if_stuck():
+    "Where the output itself cannot be written (a full disk), Python would say so again at its end"
+    try: sys.stdout.flush()
+    except OSError: _no_more_output()
+    except (ValueError, AttributeError): pass
+
 def _run(args):
-    "Parse and do"
-    a = _parser().parse_args(args)
-    if not a.command: return _parser().print_help()
-    _used(a)
-    _bounded(a)
-    a.f(a)
+    "Parse and do; the exit code"
+    try:
+        a = _parser().parse_args(args)
+        if not a.command: _parser().print_help()
+    except SystemExit as e: return e.code or 0      # of --help and --version
+    if a.command:
+        _used(a)
+        _bounded(a)
+        a.f(a)
+    return 0
 
 # %% ../nbs/13_cli.ipynb #0cada5a6
 def main(args:list|None=None, # Default: of the command line
@@ -468,15 +480,15 @@ def main(args:list|None=None, # Default: of the command line
     name = ' '.join(['dfkd', *[x for x in args if x in ('bundle', 'distill', 'evaluate', 'export', 'fid', 'probe')][:1]])
     with _streams(name, verbose):
         try:
-            _run(args)
+            code = _run(args)
             if sys.stdout: sys.stdout.flush()
-            return 0
-        except SystemExit as e: return e.code or 0      # of --help and --version
+            return code
         except BrokenPipeError:
             _no_more_output()
             return 141
         except BaseException as e:
             code, text = answer(e)
+            if isinstance(e, OSError): _no_more_output_if_stuck()
             if verbose: _say(traceback.format_exc())
             _say(f'{name}: {one_line(text)}' + (' (use --verbose to see where)' if code == 1 and not verbose else ''))
             return code

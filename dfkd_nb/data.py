@@ -273,14 +273,14 @@ def _require_file(path):
     if not s.st_size: raise ValueError(f'{shown(path)} is empty; remove or replace it')
 
 # %% ../nbs/01_data.ipynb #ab3f37e5
-def _eight_bits(a):
+def _eight_bits(a, sixteen=False):
     "Grey levels of any depth, integers or floats (H,W), as uint8"
     if not np.isfinite(a).all(): raise ValueError('some of its values are not numbers, or infinite')
     low, high = float(a.min()), float(a.max())
     whole = a.dtype.kind in 'iu'
     a = a.astype(np.float64)
     if low >= 0 and high <= 1 and not whole: a = a*255
-    elif low >= 0 and whole and 255 < high <= 65535: a = a/257
+    elif sixteen or (low >= 0 and whole and 255 < high <= 65535): a = a/257
     elif low < 0 or high > 255: a = (a-low)/max(high-low, 1e-300)*255
     return np.round(a).astype(np.uint8)
 
@@ -301,7 +301,7 @@ def flat_image(im, # PIL image, in any mode
     if im.mode[0] in 'IF':
         levels = np.asarray(im)
         hidden = im.info.get('transparency')
-        eight = _eight_bits(levels)
+        eight = _eight_bits(levels, im.mode[:4] == 'I;16' or im.format == 'PPM')
         im = Image.fromarray(eight if hidden is None else np.where(levels == hidden, np.uint8(255), eight))
     elif im.has_transparency_data: im = _over_white(im)
     im = im.convert('L' if grey else 'RGB')
@@ -791,10 +791,10 @@ def reshaped(x:torch.Tensor, # (n,C,H,W) floats
             ) -> torch.Tensor:
     "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror image"
     _, turned, sheared, scaled = _one_of(x, 4)
-    a = torch.where(turned, _uniform(x, degrees*torch.pi/180), 0.)
-    h = torch.where(sheared, _uniform(x, shear), 0.)
-    z = torch.where(scaled, 1+_uniform(x, zoom), 1.)
-    mirror = torch.where(torch.rand(len(x), device=x.device) < flip, -1., 1.)
+    a = turned*_uniform(x, degrees*torch.pi/180)
+    h = sheared*_uniform(x, shear)
+    z = 1+scaled*_uniform(x, zoom)
+    mirror = 1-2*(torch.rand(len(x), device=x.device) < flip).float()
     dx, dy = (_uniform(x, int(shift*n)+.499).round()*2/n for n in (x.shape[-1], x.shape[-2]))
     cos, sin = a.cos()*z, a.sin()*z
     theta = torch.stack([mirror*cos, h-sin, dx, mirror*sin, cos, dy], 1).view(-1, 2, 3)
@@ -805,8 +805,8 @@ def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
                most:float=.6, # What is changed is between 1−most and 1+most times what it was
               ) -> torch.Tensor:
     "Each image in another brightness, contrast or saturation, or as it is"
-    factor = 1+_uniform(x, most)
-    b, c, s = torch.where(_one_of(x, 4)[1:], factor, 1.)[:,:,None,None,None]
+    change = _uniform(x, most)
+    b, c, s = (1+_one_of(x, 4)[1:]*change)[:,:,None,None,None]
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean+c*(b*x-mean)
     grey = x.mean(1, keepdim=True)

@@ -486,6 +486,7 @@ def fit(run:Run, # Where checkpoints and the log go
     learn = Learner(dls, net, loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=False, wd_bn_bias=True)
     learn.create_opt()
     try: learn.fit(epochs, lr, cbs=ParamScheduler({'lr': combined_cos(warmup, lr/25, lr, lr/1e4)}))
+    except NotFinite as e: raise NotFinite(str(e).splitlines()[-1].strip()) from None    # fastai puts a line before it
     finally: net.graph = None           # its memory is free again
     run.extra['graphs'] = net.used
     model.eval()
