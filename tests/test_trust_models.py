@@ -131,3 +131,240 @@ def test_images(tried):
     tried.refused('a colour image, a teacher of one channel', lambda: grey(torch.rand(1, 3, 16, 16)), 'convert the images')
     tried.refused('four channels, a teacher of three', lambda: clf(torch.rand(1, 4, 16, 16)), 'convert the images')
     tried.refused('a network of 32×16 pixels', lambda: Classifier(timm.create_model(TIMM, **{**TINY, 'img_size': (32, 16)}), [.5]*3, [.5]*3), 'square')
+
+# Teachers from elsewhere
+from dfkd_nb.bundle import adopt, class_places, fit_names, foreign_teacher, own_names, read_preparation, read_weights
+from safetensors.torch import save_file
+import json, pickle, zipfile, transformers
+
+HALF = {'mean': [.5]*3, 'std': [.5]*3}
+BIRDS = ['wren', 'crow', 'owl']
+
+def hf_folder(path, kind='ViT', head=None, prepared=None, change=None, **more):
+    "A folder of Hugging Face, its network, and its `config.json` changed"
+    torch.manual_seed(0)
+    config = getattr(transformers, f'{kind}Config')(**{**HF, 'id2label': dict(enumerate(BIRDS)), 'label2id': {n: i for i, n in enumerate(BIRDS)}, **more})
+    net = getattr(transformers, head or f'{kind}ForImageClassification')(config).eval()
+    for p in net.parameters(): p.data += torch.randn_like(p)*.05
+    net.save_pretrained(path)
+    if prepared is not None: (path/'preprocessor_config.json').write_text(json.dumps(prepared))
+    if change is not None:
+        said = json.loads((path/'config.json').read_text())
+        for k, v in change.items():
+            if v is DROP: said.pop(k, None)
+            else: said[k] = v
+        (path/'config.json').write_text(json.dumps(said))
+    return net
+
+DROP = object()
+
+def timm_file(path, name=TIMM, prefix='', **more):
+    torch.manual_seed(0)
+    net = timm.create_model(name, num_classes=3, **{**TINY, **more}).eval()
+    for p in net.parameters(): p.data += torch.randn_like(p)*.05
+    save_file({f'{prefix}{k}': v.contiguous() for k, v in net.state_dict().items()}, path)
+    return net
+
+def same(clf, net, mean=.5, std=.5, chans=3):
+    x = torch.rand(2, chans, clf.size, clf.size)
+    out = net((x-mean)/std)
+    with torch.no_grad(): assert torch.allclose(clf(x), getattr(out, 'logits', out), atol=1e-4)
+
+@pytest.mark.parametrize('kind,head', [('ViT', None), ('DeiT', None), ('DeiT', 'DeiTForImageClassificationWithTeacher'), ('Dinov2', None), ('Dinov2WithRegisters', None), ('ViTMSN', None), ('Beit', None), ('Data2VecVision', None)])
+def test_hugging_face_folders(kind, head, tmp_path, tried, monkeypatch):
+    net = hf_folder(tmp_path/'hub', kind, head, {'image_mean': [.4]*3, 'image_std': [.3]*3})
+    monkeypatch.setattr(socket.socket, 'connect', lambda *a: pytest.fail('the network was asked'))
+    clf, arch = foreign_teacher(f'hf:{tmp_path}/hub')
+    same(clf, net, .4, .3)
+    assert clf.classes == BIRDS
+    run = adopt(clf, BIRDS, arch, root=tmp_path/'runs')
+    same(load_classifier(run), net, .4, .3)
+    tried(f'a folder of {head or kind}', 'its classes, normalisation and logits')
+
+PREPARED = [
+    ({'do_normalize': False}, 0, 1), ({'do_normalize': False, 'rescale_factor': 1/127.5}, 0, .5), ({'image_mean': [.4]*3, 'image_std': [.3]*3, 'rescale_factor': 1/127.5}, .2, .15),
+    ({'do_rescale': False, 'image_mean': [127.5]*3, 'image_std': [51.]*3}, .5, .2), ({'do_rescale': False, 'do_normalize': False}, 0, 1/255), ({'image_mean': .4, 'image_std': .3}, .4, .3)]
+
+@pytest.mark.parametrize('said,mean,std', PREPARED, ids=str)
+def test_preparation_is_honoured(said, mean, std, tmp_path, tried):
+    net = hf_folder(tmp_path/'hub', prepared={**said, 'resample': 3, 'size': {'height': 16, 'width': 16}})
+    clf, arch = foreign_teacher(f'hf:{tmp_path}/hub')
+    same(clf, net, mean, std)
+    assert clf.noted == {'resample': 3, 'size': {'height': 16, 'width': 16}}
+    tried(f'preprocessor_config.json with {said}', f'(x − {mean:.3g})/{std:.3g}')
+
+@pytest.mark.parametrize('said', [[], 'x', {'do_normalize': 'no'}, {'rescale_factor': 0}, {'rescale_factor': float('nan')}, {'image_mean': ['a'], 'image_std': [.5]}, {'image_mean': [.5]*2, 'image_std': [.5]*3},
+                                  {'image_mean': [.5]*3, 'image_std': [0]*3}, {'do_flip_channel_order': True}, {'image_mean': [.5]*3}, {'image_mean': [124.]*3, 'image_std': [58.]*3}, {'image_mean': {}, 'image_std': {}}], ids=str)
+def test_preparation_that_means_nothing(said, tmp_path, tried):
+    hf_folder(tmp_path/'hub', prepared=said)
+    tried.refused(f'preprocessor_config.json with {said}', lambda: foreign_teacher(f'hf:{tmp_path}/hub'), 'preprocessor_config|mean|std')
+
+CONFIGS = [
+    ({'auto_map': {'AutoModel': 'x--y.Z'}}, 'auto_map'), ({'quantization_config': {'load_in_4bit': True}}, 'quantization_config'), ({'backbone': 'resnet18'}, 'backbone'),
+    ({'model_type': 'timm_wrapper'}, 'model_type must be'), ({'model_type': DROP}, 'model_type must be'), ({'model_type': ['vit']}, 'model_type must be'), ({'architectures': ['Evil']}, 'architectures must be'),
+    ({'hidden_size': 10**9}, 'at most'), ({'hidden_size': 24}, 'does not fit'), ({'num_hidden_layers': 10**9}, 'at most'), ({'image_size': [16, 32]}, 'square'), ({'hidden_act': 'eval'}, 'hidden_act must be'),
+    ({'id2label': {'0': 'a', '2': 'b', '7': 'c'}}, 'numbers its classes'), ({'id2label': {'0': 'a', '1': None, '2': 'c'}}, 'no texts'), ({'id2label': {'0': '', '1': 'b', '2': 'c'}}, 'printable'),
+    ({'id2label': {str(i): str(i) for i in range(200_000)}}, 'at most 100,000'), ({'id2label': {'0': 'a', '1': 'b'}}, 'does not fit'), ({'problem_type': 'regression'}, 'not for one class'),
+    ({'num_channels': 0}, 'at least 1'), ({'qkv_bias': 'yes'}, 'True or False'), ({'layer_norm_eps': 1e300}, 'at most')]
+
+@pytest.mark.parametrize('change,says', CONFIGS, ids=[str(c)[:40] for c, _ in CONFIGS])
+def test_configurations_that_lie(change, says, tmp_path, tried):
+    hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3}, change=change)
+    tried.refused(f'config.json with {str(change)[:50].replace(str(DROP), "—")}', lambda: foreign_teacher(f'hf:{tmp_path}/hub'), says)
+
+@pytest.mark.parametrize('change', [{'_name_or_path': 'google/vit', 'torch_dtype': 'float32', '_attn_implementation': 'flash_attention_2', 'transformers_version': '4.1'}, {'id2label': {'2': 'owl', '0': 'wren', '1': 'crow'}}, {'architectures': None}])
+def test_configurations_of_older_versions(change, tmp_path, tried):
+    net = hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3}, change=change)
+    clf, arch = foreign_teacher(f'hf:{tmp_path}/hub')
+    same(clf, net)
+    assert clf.classes == BIRDS and '_name_or_path' not in arch['config']
+    tried(f'config.json with {str(change)[:50]}', 'read, and what describes no network left out')
+
+def test_folders(tmp_path, tried):
+    "Shards, PyTorch files, names of older versions, timm's folders."
+    half = {'image_mean': [.5]*3, 'image_std': [.5]*3}
+    net = hf_folder(tmp_path/'hub', prepared=half)
+    state = net.state_dict()
+    net.save_pretrained(tmp_path/'shards', max_shard_size='8KB')
+    (tmp_path/'shards/preprocessor_config.json').write_text(json.dumps(half))
+    assert len(list((tmp_path/'shards').glob('*.safetensors'))) > 1
+    same(foreign_teacher(f'hf:{tmp_path}/shards')[0], net)
+    tried('weights in several files', 'read by their index')
+    index = tmp_path/'shards/model.safetensors.index.json'
+    said = json.loads(index.read_text())
+    (tmp_path/'outside.safetensors').write_bytes((tmp_path/'hub/model.safetensors').read_bytes())
+    for name, says in (('../outside.safetensors', 'no name of a file beside it'), (str(tmp_path/'outside.safetensors'), 'no name of a file beside it'), ('..', 'no name of'), ('nowhere.safetensors', 'there is no file'), (7, 'no name of')):
+        index.write_text(json.dumps({**said, 'weight_map': {**said['weight_map'], 'classifier.bias': name}}))
+        tried.refused(f'an index that leads to {Path(str(name)).name if str(name).startswith("/") else name}', lambda: foreign_teacher(f'hf:{tmp_path}/shards'), says, (ValueError, FileNotFoundError))
+    index.write_text(json.dumps({**said, 'weight_map': {**said['weight_map'], 'ghost': said['weight_map']['classifier.bias']}}))
+    tried.refused('an index with a tensor that is in no file', lambda: foreign_teacher(f'hf:{tmp_path}/shards'), 'ghost is not in')
+    (tmp_path/'hub/model.safetensors').unlink()
+    tried.refused('a folder without weights', lambda: foreign_teacher(f'hf:{tmp_path}/hub'), 'there is no file', FileNotFoundError)
+    torch.save({f'_orig_mod.{k}': v for k, v in state.items()}, tmp_path/'hub/pytorch_model.bin')
+    same(foreign_teacher(f'hf:{tmp_path}/hub')[0], net)
+    tried('pytorch_model.bin of a compiled model', 'read as tensors, the prefix taken off')
+    older = {k.replace('attention.q_proj', 'attention.attention.query').replace('attention.k_proj', 'attention.attention.key'): v for k, v in state.items()}
+    torch.save(older, tmp_path/'hub/pytorch_model.bin')
+    try: same(foreign_teacher(f'hf:{tmp_path}/hub')[0], net)
+    except ValueError as e: assert 'does not fit' in str(e)
+    (tmp_path/'timm').mkdir()
+    net = timm_file(tmp_path/'timm/model.safetensors')
+    (tmp_path/'timm/config.json').write_text(json.dumps({'architecture': TIMM, 'num_classes': 3, 'model_args': TINY, 'label_names': BIRDS, 'pretrained_cfg': {'mean': [.5]*3, 'std': [.5]*3, 'url': 'http://127.0.0.1:9/x'}}))
+    clf, arch = foreign_teacher(f'hf:{tmp_path}/timm')
+    same(clf, net)
+    assert clf.classes == BIRDS and clf.name == TIMM
+    adopt(clf, BIRDS, arch, root=tmp_path/'runs')
+    tried("a folder of timm's", 'its network, normalisation and classes')
+    tried.refused('no folder', lambda: foreign_teacher(f'hf:{tmp_path}/nowhere'), 'there is no', FileNotFoundError)
+
+@pytest.mark.parametrize('prefix', ['', 'module.', '_orig_mod.', 'model.', 'backbone.', '_orig_mod.module.', 'module.model.backbone.'])
+def test_prefixes(prefix, tmp_path, tried):
+    net = timm_file(tmp_path/'w.safetensors', prefix=prefix, img_size=224, patch_size=56)
+    same(_tiny(tmp_path/'w.safetensors'), net)
+    tried(f'names that begin with {prefix!r}', 'taken off where the rest is the network\'s')
+
+def _tiny(path, **kw):
+    "A teacher of the shapes of TINY, from a name of ours that has its width and depth"
+    from dfkd_nb.models import MODELS
+    MODELS.setdefault('vit_test_tiny', {**TINY, 'in_chans': 3})
+    return foreign_teacher('vit_test_tiny', path, **{**HALF, **kw})[0]
+
+SHAPES = [{'img_size': 32}, {'img_size': 64, 'patch_size': 16}, {'global_pool': 'avg'}, {'reg_tokens': 4}, {'in_chans': 1}, {'img_size': 24, 'reg_tokens': 2, 'global_pool': 'avg'}, {'num_classes': 3}]
+
+@pytest.mark.parametrize('more', SHAPES, ids=str)
+def test_shapes_say_what_names_do_not(more, tmp_path, tried):
+    more = {k: v for k, v in more.items() if k != 'num_classes'}
+    net, chans = timm_file(tmp_path/'w.safetensors', **more), more.get('in_chans', 3)
+    clf = _tiny(tmp_path/'w.safetensors', mean=[.5]*chans, std=[.5]*chans)
+    same(clf, net, chans=chans)
+    tried(f'a timm network with {more or "no number of classes named"}', f'{clf.size} pixels, {clf.chans} channels, pooling {clf.net.global_pool}')
+
+def test_what_shapes_do_not_say(tmp_path, tried):
+    net = timm_file(tmp_path/'w.safetensors', global_pool='avg', fc_norm=False)
+    same(_tiny(tmp_path/'w.safetensors', pool='avg'), net)
+    tried('an answer from the mean of the patches, without a norm of its own', 'as --pool says')
+    tried.refused('a size that is not that of the weights', lambda: _tiny(tmp_path/'w.safetensors', img_size=64), 'pos_embed is .*--img-size')
+    for bad, says in (({'pool': 'nope'}, 'pool must be'), ({'img_size': 0}, 'at least 4'), ({'img_size': 10**9}, 'at most'), ({'classes': 0}, 'at least 1'), ({'classes': 4}, 'head.weight is'), ({'mean': [.5]}, '1 values for 3'),
+                      ({'mean': [124.]*3}, 'divide it by 255'), ({'std': [0.]*3}, 'at least'), ({'chans': 0}, 'at least 1'), ({'mean': 'abc'}, 'mean')):
+        tried.refused(f'foreign_teacher with {bad}', lambda: _tiny(tmp_path/'w.safetensors', **bad), says)
+
+class Evil:
+    def __reduce__(self): return os.system, ('echo ran > /tmp/dfkd-evil',)
+
+def test_files_of_weights(tmp_path, tried):
+    p, good = tmp_path/'w.pt', {'a': torch.zeros(2)}
+    def bad(what, tree, says, save=torch.save):
+        save(tree, p)
+        tried.refused(what, lambda: read_weights(p), says)
+    bad('a pickle that runs a program', Evil(), 'more than tensors')
+    bad('a program within a checkpoint', {'state_dict': good, 'args': Evil()}, 'more than tensors')
+    bad('a list of tensors', [torch.zeros(2)], 'holds a list')
+    bad('a number', 7, 'holds a int')
+    bad('nothing', {}, 'no tensors by name')
+    bad('numbers for names', {1: torch.zeros(2)}, 'no tensors by name')
+    bad('a tensor that claims 10^12 values', {'a': torch.zeros(1).expand(10**12)}, 'claims more values')
+    bad('complex weights', {'a': torch.zeros(2, dtype=torch.complex64)}, 'no plain tensor')
+    bad('a sparse tensor', {'a': torch.eye(3).to_sparse()}, 'no plain tensor')
+    bad('a tensor without values', {'a': torch.zeros(2, device='meta')}, 'no plain tensor|more than tensors')
+    p.write_bytes(pickle.dumps({'a': 1}))
+    tried.refused('a plain pickle', lambda: read_weights(p), 'no tensors|more than tensors')
+    for what, data in (('an empty file', b''), ('a text', b'weights'), ('zeros', bytes(4000))):
+        for ending in ('pt', 'safetensors'):
+            (tmp_path/f'x.{ending}').write_bytes(data)
+            tried.refused(f'{what} as .{ending}', lambda: read_weights(tmp_path/f'x.{ending}'), 'damaged')
+    torch.save(good, p)
+    with zipfile.ZipFile(p) as z, zipfile.ZipFile(tmp_path/'packed.pt', 'w', zipfile.ZIP_DEFLATED) as out:
+        for n in z.namelist(): out.writestr(n, z.read(n))
+    tried.refused('a compressed archive', lambda: read_weights(tmp_path/'packed.pt'), 'compressed')
+    tried.refused('a folder', lambda: read_weights(tmp_path), 'folder')
+    os.mkfifo(tmp_path/'pipe.safetensors')
+    os.mkfifo(tmp_path/'pipe.pt')
+    for n in ('pipe.safetensors', 'pipe.pt'): tried.refused(f'a pipe, {n}', lambda: read_weights(tmp_path/n), 'pipe')
+    for wrap in ('state_dict', 'model', 'model_state_dict'):
+        torch.save({wrap: good, 'epoch': 3}, p)
+        assert read_weights(p).keys() == {'a'}
+    assert not Path('/tmp/dfkd-evil').exists()
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_weights_that_are_not_finite(value, tmp_path, tried):
+    net = timm_file(tmp_path/'w.safetensors')
+    net.head.weight.data[1, 2] = value
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/'w.safetensors')
+    tried.refused(f'a teacher with a weight that is {value}', lambda: _tiny(tmp_path/'w.safetensors'), 'head.weight is')
+    state = {k: v.double() for k, v in net.state_dict().items()}
+    state['head.weight'][1, 2] = 1e300
+    save_file(state, tmp_path/'w.safetensors')
+    tried.refused('a weight beyond what float32 holds', lambda: _tiny(tmp_path/'w.safetensors'), 'head.weight is inf')
+
+PLACES = [
+    (['cat', 'dog', 'owl'], ['owl', 'cat', 'dog'], [2, 0, 1]), (None, ['b', 'a'], [0, 1]), (['0', '1', '2'], ['x', 'y', 'z'], [0, 1, 2]), (['x', 'y'], ['0', '1'], [0, 1]),
+    (['1', '0'], ['0', '1'], [1, 0]), ([str(i) for i in range(11)], sorted(map(str, range(11))), [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9]), (['Snowy Owl', 'Cat'], ['cat', 'snowy_owl'], [1, 0]), (['é', 'a'], ['a', 'e\u0301'], [1, 0]),
+    (['cat', 'Cat'], ['Cat', 'cat'], [1, 0])]
+
+@pytest.mark.parametrize('own,data,places', PLACES, ids=str)
+def test_classes_by_name(own, data, places, tried):
+    assert class_places(own, data) == places
+    tried(f"the teacher's {own}, the data's {data}"[:80], f'places {places}')
+
+@pytest.mark.parametrize('own,data', [(['cat', 'dog'], ['cat', 'dgo']), (['cat', 'dog', 'owl'], ['cat', 'dog']), (['cat', 'dog'], ['cat', 'dog', 'owl']), (['a', 'b'], ['c', 'd']), (['0', '1', '2'], ['a', 'b']), (['A', 'a'], ['a', 'ä']), (['a', 'b'], ['a', 'a'])], ids=str)
+def test_classes_of_other_names(own, data, tried):
+    tried.refused(f"the teacher's {own}, the data's {data}", lambda: class_places(own, data), 'name the folders')
+
+def test_names_of_adopted_classes(tmp_path, tried):
+    hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3})
+    clf, arch = foreign_teacher(f'hf:{tmp_path}/hub')
+    for names, says in ((['a', 'b'], '2 are named'), (['a', 'b', 'b'], 'twice'), (['a', '', 'c'], 'printable'), (['a', None, 'c'], 'printable'), (['a', float('nan'), 'c'], 'finite'), (['a', 'x'*300, 'c'], 'printable'),
+                        (['a', 'b\x00', 'c'], 'control'), (sorted(BIRDS), 'own order'), ([], '0 are named')):
+        tried.refused(f'a teacher of three classes named {str(names)[:40]}', lambda: adopt(clf, names, arch, root=tmp_path/'runs'), says)
+    tried.refused('arguments of another network', lambda: adopt(clf, BIRDS, {'config': {**HF, 'hidden_size': 32}}, root=tmp_path/'runs'), 'cannot be built again')
+    assert own_names(['crane', 'wren', 'crane'], 'x') == ['crane (0)', 'wren', 'crane (2)'] and read_preparation(tmp_path) == {'noted': {}}
+    assert not list((tmp_path/'runs').rglob('result.json'))
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(['model_type', 'hidden_size', 'num_hidden_layers', 'id2label', 'architectures', 'image_size', 'architecture', 'model_args', 'pretrained_cfg', 'num_labels', 'problem_type']) | st.text(max_size=5), VALUES, max_size=4) | VALUES)
+def test_fuzz_of_configurations(said):
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder)/'config.json').write_text(json.dumps(said))
+        with pytest.raises((ValueError, FileNotFoundError)) as e: foreign_teacher(f'hf:{folder}')
+        assert '\n' not in str(e.value).strip()
