@@ -1,8 +1,9 @@
 """Speed as ratios, measured in one run: each training stage against this machine's matmul peak, and distillation against the plain way of doing it.
+On a GPU each stage runs twice, as CUDA graphs and without.
 
     python benchmarks/throughput.py [--size digits|mnist|cifar] [--out DIR]
 """
-import argparse, copy, io, json, statistics, subprocess, sys, tempfile, time
+import argparse, copy, io, json, os, statistics, subprocess, sys, tempfile, time
 from collections import Counter
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
@@ -11,12 +12,20 @@ import pandas as pd, torch, torch.nn.functional as F
 from fastai.callback.core import CancelFitException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from dfkd_nb.data import *; from dfkd_nb.models import *; from dfkd_nb.training import *; from dfkd_nb.probes import *; from dfkd_nb.gan import *; from dfkd_nb.distill import *; from dfkd_nb.runs import *
+from dfkd_nb.data import *
+from dfkd_nb.models import *
+from dfkd_nb.training import *
+from dfkd_nb.probes import *
+from dfkd_nb.gan import *
+from dfkd_nb.distill import *
+from dfkd_nb.runs import *
 
 SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)} # recipes, timed steps (an even number)
 STAGES = ['teacher', 'cGAN unguided', 'cGAN guided', 'distillation, live teacher', 'distillation, cached teacher']
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: .01, torch.float16: .01} # relative, of each loss
-WARM = 1 # steps before the clock starts
+GPU = torch.cuda.is_available()
+WARM = 12 if GPU else 1 # steps before the clock starts: graphs are recorded by then
+GPU_STEPS = 40 # timed there, if not said
 
 # --- what is measured with
 
@@ -37,7 +46,10 @@ def rss(which):
 
 class Clock:
     "While open, times `steps` steps of whatever iterates over `Batches`; on request counts the FLOPs of two more; then ends the training"
-    def __init__(self, steps, warm=WARM, flops=False): self.steps,self.warm,self.at,self.memory,self.base,self.flops = steps,warm,[],0,rss('VmRSS'),Flops() if flops else None
+    def __init__(self, steps, warm=WARM, flops=False):
+        self.steps,self.warm,self.at = steps,warm,[]
+        self.memory,self.base = 0,rss('VmRSS')
+        self.flops = Flops() if flops else None
     def __enter__(self):
         self.plain = plain = Batches.__iter__
         Batches.__iter__ = lambda batches: self.watch(plain(batches))
@@ -49,15 +61,14 @@ class Clock:
         Batches.__iter__ = self.plain
         return kind is CancelFitException
     def watch(self, batches): # the next batch is asked for when a step is done
-        gpu = torch.cuda.is_available()
         for i, batch in enumerate(batches):
-            if gpu: torch.cuda.synchronize()
+            if GPU: torch.cuda.synchronize()
             if i == self.warm: # the peak so far is the set-up's
-                if gpu: torch.cuda.reset_peak_memory_stats()
+                if GPU: torch.cuda.reset_peak_memory_stats()
                 with suppress(OSError): Path('/proc/self/clear_refs').write_text('5')
             self.at.append(time.perf_counter())
             if i == self.warm+self.steps:
-                self.memory = torch.cuda.max_memory_allocated() if gpu else rss('VmHWM')-self.base
+                self.memory = torch.cuda.max_memory_allocated() if GPU else rss('VmHWM')-self.base
                 if not self.flops: raise CancelFitException
                 self.flops.__enter__()
             if i == self.warm+self.steps+2:
@@ -69,7 +80,7 @@ class Clock:
 
 def peak(dtype):
     "FLOP/s of a large matrix product, the best of some"
-    n, device, best = 8192 if torch.cuda.is_available() else 3072, pick_device(), float('inf')
+    n, device, best = 8192 if GPU else 3072, pick_device(), float('inf')
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     for _ in range(5):
         start = time.perf_counter()
@@ -82,8 +93,9 @@ def peak(dtype):
 
 def recipes(size):
     "Settings of the three trainings at this size; numbers of epochs and images are ours"
+    name = SIZES[size][0]
     drop = lambda r: {'bs': 64, **{k: v for k,v in r.items() if k not in ('epochs', 'n_images')}}
-    return [drop(r[SIZES[size][0]]) for r in (RECIPES, GAN_RECIPES, KD_RECIPES)]
+    return [drop(r) for r in (recipe_for(name), GAN_RECIPES[name], KD_RECIPES[name])]
 
 def images(size, steps):
     "Random images and labels in the shape of this size, enough for the steps"
@@ -97,36 +109,82 @@ def owner(size, data, root):
     with Clock(0, 1): teacher = train_teacher(data, epochs=1, root=root, **recipes(size)[0])
     return teacher, class_probes(data, teacher, root=root)
 
+class Recorded:
+    "While open, notes what was recorded as a CUDA graph, and what could not be"
+    def __enter__(self):
+        self.used, self.plain = [], {c: c.record for c in (Pass, Graphed)}
+        for c, record in self.plain.items(): c.record = self.noted(record)
+        return self
+    def noted(self, record):
+        def f(it, *args):
+            result = record(it, *args)
+            self.used.append(it.why or 'graphs')
+            return result
+        return f
+    def __exit__(self, *_):
+        for c, record in self.plain.items(): c.record = record
+    @property
+    def said(self):
+        if not GPU: return None
+        if not use_graphs(): return 'eager'
+        return '; '.join(dict.fromkeys(self.used)) or 'eager: nothing was recorded'
+
 def run_stage(name, size, steps, root):
-    "Time, FLOPs and memory of one stage, to be measured in a process of its own"
+    "Time, FLOPs (without graphs, which PyTorch cannot count in) and memory of one stage, to be measured in a process of its own"
     own, (teacher, gan, kd) = tempfile.mkdtemp(dir=root), recipes(size)
-    clock = Clock(steps, flops=True)
+    clock = Clock(steps, flops=not use_graphs())
     data = images(size, steps)
     if name != 'teacher': T, probes = owner(size, data, root)
-    with clock:
+    with clock, Recorded() as recorded:
         if name == 'teacher': train_teacher(data, epochs=1, root=own, **teacher)
         elif name.startswith('cGAN'): train_generator(data, T, probes, epochs=1, root=own, **gan | ({'lam': 0.} if name == 'cGAN unguided' else {}))
         else: distill(T, RealSource(data), data, epochs=1, root=own, **kd | ({'augment': 'none'} if name.endswith('cached teacher') else {}))
     bs = (teacher if name == 'teacher' else gan if name.startswith('cGAN') else kd)['bs']
     pairs = [a+b for a,b in zip(clock.times[::2], clock.times[1::2])] # a probe may be taken every second step
-    return {'stage': name, 'bs': bs, 'images_per_s': 2*bs/statistics.median(pairs), 'memory': clock.memory, 'flops_per_image': {str(k).split('.')[1]: v/2/bs for k,v in clock.flops.n.items()}}
+    flops = {str(k).split('.')[1]: v/2/bs for k,v in clock.flops.n.items()} if clock.flops else {}
+    return {'stage': name, 'bs': bs, 'images_per_s': 2*bs/statistics.median(pairs), 'memory': clock.memory, 'flops_per_image': flops, 'graphs': recorded.said}
+
+def alone(name, size, steps, root, graphs):
+    "One stage in a process of its own"
+    call = [sys.executable, __file__, '--size', size, '--steps', str(steps), '--stage', name, '--root', root]
+    got = subprocess.run(call, capture_output=True, text=True, env=os.environ | {'DFKD_GRAPHS': str(int(graphs))})
+    if got.returncode: raise SystemExit(got.stderr)
+    return json.loads(got.stdout.splitlines()[-1])
 
 def stages(names, size, steps):
-    "All stages, each in a fresh process"
+    "All stages, each in a fresh process; on a GPU in one more, as CUDA graphs"
     rows, peaks = [], {}
     with tempfile.TemporaryDirectory() as root:
         owner(size, images(size, steps), root)
         for name in names:
             say(f'stage: {name}')
-            got = subprocess.run([sys.executable, __file__, '--size', size, '--steps', str(steps), '--stage', name, '--root', root], capture_output=True, text=True)
-            if got.returncode: raise SystemExit(got.stderr)
-            row = json.loads(got.stdout.splitlines()[-1])
+            row = alone(name, size, steps, root, graphs=False)
             for d in row['flops_per_image']: peaks[d] = peaks.get(d) or peak(getattr(torch, d))
-            row['share_of_peak'] = row['images_per_s']*sum(v/peaks[d] for d,v in row['flops_per_image'].items())
+            seconds = sum(v/peaks[d] for d,v in row['flops_per_image'].items()) # an image, at the peak
+            row['share_of_peak'] = row['images_per_s']*seconds
             rows.append(row)
+            if not GPU: continue
+            again = alone(name, size, steps, root, graphs=True)
+            rows.append({**again, 'flops_per_image': row['flops_per_image'], 'share_of_peak': again['images_per_s']*seconds})
     return rows, peaks
 
-# --- 2. distillation, against the plain way
+# --- 2. both precisions, whichever the library chooses here
+
+def precisions(size, bs=16, repeat=5):
+    "Images/s of a training pass, forward and back, of teacher and student"
+    teacher, _, kd = recipes(size)
+    rows = []
+    for name in (teacher['model'], kd['student']):
+        a = MODELS[name]
+        stats = {k: [.5]*a['in_chans'] for k in ('mean', 'std')}
+        x = torch.rand(bs, a['in_chans'], a['img_size'], a['img_size'], device=pick_device())
+        nets = {str(d).split('.')[1]: Pass(create_classifier(name, 10, stats).to(x.device), d).train() for d in (torch.float32, torch.bfloat16)}
+        times = latency({k: lambda net=net: net(x).sum().backward() for k,net in nets.items()}, repeat)
+        chosen = str(pick_dtype(nets['float32'].model.width)).split('.')[1]
+        rows.append({'model': name, 'bs': bs, 'chosen': chosen, 'images_per_s': {k: 1000*bs/t['p50'] for k,t in times.items()}})
+    return rows
+
+# --- 3. distillation, against the plain way
 
 class Plain:
     "The plain way: full attention maps of every block by forward hooks, fused attention off, the teacher asked in each step"
@@ -180,7 +238,8 @@ def compare(size, steps, rounds):
     if off > max(TOLERANCE[d] for d in dtypes): raise SystemExit(f'the plain way and ours do not compute the same losses: {a} and {c}')
     def ours(live, *targets):
         cb = Distill(T, S, kd=1., ce=1., patch=1., live=live)
-        with tempfile.TemporaryDirectory() as root: fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, accuracy_on(x[:8], y[:8]), 1, kd['lr'], cbs=[cb])
+        with tempfile.TemporaryDirectory() as root:
+            fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, accuracy_on(x[:8], y[:8]), 1, kd['lr'], cbs=[cb], also=getattr(cb, 'also', None))
     def fill(x): # as `distill` does
         cb, start = Distill(T, S), time.perf_counter()
         rows = [cb.ask(to_unit(b.to(device))) for b in x.split(512)]
@@ -208,6 +267,12 @@ def compare(size, steps, rounds):
 
 def say(text): print(f'… {text}', file=sys.stderr, flush=True)
 
+def row_of_report(s):
+    "A stage's row"
+    row = {'stage': s['stage'], **({'as': s['graphs']} if s.get('graphs') else {}), 'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs']}
+    row |= {'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f"{sum(s['flops_per_image'].values())/1e6:,.0f}"}
+    return row | {'share of peak': f"{s['share_of_peak']:.0%}", 'memory (MiB)': f"{s['memory']/2**20:,.0f}"}
+
 def report(r):
     "The results as Markdown"
     p, lines = r['provenance'], []
@@ -215,8 +280,11 @@ def report(r):
     add(f"# Throughput, size {r['size']}", f"{p['device']}, threads: {p['threads']}, " + ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai')) + '. Random images. How to read this: benchmarks/README.md.')
     if rows := r['stages']:
         add('## Stages', 'Peak of a matrix product: ' + ', '.join(f'{v/1e9:,.0f} GFLOP/s in {d}' for d,v in r['peak_flops'].items()) + '.')
-        add(pd.DataFrame([{'stage': s['stage'], 'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs'], 'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f"{sum(s['flops_per_image'].values())/1e6:,.0f}",
-                           'share of peak': f"{s['share_of_peak']:.0%}", 'memory (MiB)': f"{s['memory']/2**20:,.0f}"} for s in rows]).to_markdown(index=False))
+        add(pd.DataFrame(map(row_of_report, rows)).to_markdown(index=False))
+    if both := r.get('precision'):
+        add('## Both precisions', f"A training pass, forward and back, {both[0]['bs']} images, in turns.")
+        show = lambda b: {k: f'{v:,.0f}' for k,v in b['images_per_s'].items()}
+        add(pd.DataFrame([{'model': b['model'], **{f'{k}, images/s': v for k,v in show(b).items()}, 'chosen': b['chosen']} for b in both]).to_markdown(index=False))
     d = r['distillation']
     add('## Distillation against the plain way', f"{d['teacher']} ({d['dtypes'][0]}) to {d['student']} ({d['dtypes'][1]}), batch {d['bs']}; {d['rounds']} rounds of {d['steps']} steps each, in turns.")
     names = {'plain': 'a. plain: full attention maps, live teacher', 'cached': 'b. ours, cached teacher', 'live': 'c. ours, live teacher'}
@@ -239,10 +307,10 @@ def main(args=None):
     p.add_argument('--stage', help=argparse.SUPPRESS)
     p.add_argument('--root', help=argparse.SUPPRESS)
     a = p.parse_args(args)
-    a.steps = a.steps or SIZES[a.size][1]
+    a.steps = a.steps or (GPU_STEPS if GPU else SIZES[a.size][1])
     if a.stage: return print(json.dumps(run_stage(a.stage, a.size, a.steps, a.root)))
     rows, peaks = stages(a.stages, a.size, a.steps) if a.stages else ([], {})
-    r = {'size': a.size, 'provenance': provenance(), 'peak_flops': peaks, 'stages': rows, 'distillation': compare(a.size, a.steps//2, a.rounds)}
+    r = {'size': a.size, 'provenance': provenance(), 'peak_flops': peaks, 'stages': rows, 'precision': precisions(a.size), 'distillation': compare(a.size, a.steps//2, a.rounds)}
     print(text := report(r))
     if a.out:
         write_atomic(a.out/f'{a.name}.md', text)

@@ -12,7 +12,7 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'LONGEST', 'Word', 'ClassNames', 'Mea
            'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import contextlib, glob, json, math, os, re, shutil, tempfile
+import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 import torch, yaml
@@ -917,10 +917,11 @@ class WithoutData(ImageData):
 def match_classes(data:ImageData, # Real images
                   classes:list, # Names of the teacher's classes
                  ) -> ImageData: # With the teacher's classes, and labels that are positions in them
-    "Bring the labels of data to a teacher's classes, by name; raises `ValueError` where names are not the teacher's"
+    "Bring the labels of data to a teacher's classes, by name; some of them will do. Raises `ValueError` where names are not the teacher's"
     if list(data.classes) == list(classes): return data
-    place = torch.tensor(class_places(classes, data.classes))
-    return ImageData(data.name, {s: (x, place[y]) for s,(x,y) in data._splits.items()}, classes)
+    if len(data.classes) < len(classes): warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
+    places = torch.tensor(class_places(classes, data.classes))
+    return ImageData(data.name, {s: (x, places[y]) for s,(x,y) in data._splits.items()}, classes)
 
 def in_colour(data:ImageData,
               channels:int, # That the teacher takes
@@ -946,6 +947,7 @@ def compress(bundle:Bundle,
              **kw, # For `distill`; of the source 'teacher', for `invert`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
+    if not isinstance(source, str) and not hasattr(source, 'sample'): raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got {type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
     src = make_source(bundle, source) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)

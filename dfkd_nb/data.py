@@ -791,10 +791,10 @@ def reshaped(x:torch.Tensor, # (n,C,H,W) floats
             ) -> torch.Tensor:
     "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror image"
     _, turned, sheared, scaled = _one_of(x, 4)
-    a = torch.where(turned, _uniform(x, degrees*torch.pi/180), 0.)
-    h = torch.where(sheared, _uniform(x, shear), 0.)
-    z = torch.where(scaled, 1+_uniform(x, zoom), 1.)
-    mirror = torch.where(torch.rand(len(x), device=x.device) < flip, -1., 1.)
+    a = turned*_uniform(x, degrees*torch.pi/180)
+    h = sheared*_uniform(x, shear)
+    z = 1+scaled*_uniform(x, zoom)
+    mirror = 1-2*(torch.rand(len(x), device=x.device) < flip).float()
     dx, dy = (_uniform(x, int(shift*n)+.499).round()*2/n for n in (x.shape[-1], x.shape[-2]))
     cos, sin = a.cos()*z, a.sin()*z
     theta = torch.stack([mirror*cos, h-sin, dx, mirror*sin, cos, dy], 1).view(-1, 2, 3)
@@ -805,8 +805,8 @@ def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
                most:float=.6, # What is changed is between 1−most and 1+most times what it was
               ) -> torch.Tensor:
     "Each image in another brightness, contrast or saturation, or as it is"
-    factor = 1+_uniform(x, most)
-    b, c, s = torch.where(_one_of(x, 4)[1:], factor, 1.)[:,:,None,None,None]
+    change = _uniform(x, most)
+    b, c, s = (1+_one_of(x, 4)[1:]*change)[:,:,None,None,None]
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean+c*(b*x-mean)
     grey = x.mean(1, keepdim=True)

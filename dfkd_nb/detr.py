@@ -9,7 +9,7 @@ __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPEL
            'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
            'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
            'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
-           'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
+           'create_detector', 'giou', 'costs', 'send', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
            'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on',
            'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector', 'require_shapes', 'said_of']
 
@@ -46,12 +46,16 @@ def _polygons(kind, rng):
     if kind == 'drone':         # arms, rotors, a camera
         h = r(.3, .75)
         ends = [(sx*.72, sy*h) for sx in (-1, 1) for sy in (-1, 1)]
-        return [[(x-.07, y), (x+.07, y), (.07, 0), (-.07, 0)] for x,y in ends]+[[(x, y-.07), (x, y+.07), (0, .07), (0, -.07)] for x,y in ends], [(0, 0, .24, .18), *((x, y, .28, .13) for x,y in ends)]
+        arms = [[(x-.07, y), (x+.07, y), (.07, 0), (-.07, 0)] for x,y in ends]
+        arms += [[(x, y-.07), (x, y+.07), (0, .07), (0, -.07)] for x,y in ends]
+        return arms, [(0, 0, .24, .18), *((x, y, .28, .13) for x,y in ends)]
     if kind == 'helicopter':    # cabin, boom, fin, rotor, mast, skids
-        return [[(.15, -.12), (1, -.1), (1, 0), (.15, .16)], [(.88, -.36), (1, -.36), (1, 0), (.86, 0)], [(-1, -.5), (.72, -.56), (.72, -.47), (-1, -.41)], [(-.2, -.5), (-.1, -.5), (-.1, -.2), (-.2, -.2)],
+        return [[(.15, -.12), (1, -.1), (1, 0), (.15, .16)], [(.88, -.36), (1, -.36), (1, 0), (.86, 0)],
+                [(-1, -.5), (.72, -.56), (.72, -.47), (-1, -.41)], [(-.2, -.5), (-.1, -.5), (-.1, -.2), (-.2, -.2)],
                 [(-.6, .42), (.3, .42), (.3, .5), (-.6, .5)]], [(-.16, .06, .42, .32)]
     sweep, span = r(.15, .45), r(.6, .95)       # plane: fuselage, swept wings, tail
-    wing, tail = [(-.12, 0), (.22, 0), (.22+sweep+.1, span), (.22+sweep-.1, span)], [(.72, 0), (.92, 0), (1, .34), (.9, .34)]
+    wing, tail = [(-.12, 0), (.22, 0), (.22+sweep+.1, span),
+                  (.22+sweep-.1, span)], [(.72, 0), (.92, 0), (1, .34), (.9, .34)]
     return [wing, tail, [(x, -y) for x,y in wing], [(x, -y) for x,y in tail]], [(0, 0, 1, .12)]
 
 def silhouette(kind:str, # One of `FLYING`
@@ -79,8 +83,12 @@ def sky(size:int|tuple, # Pixels: one side, or (height, width)
     h, w = (size, size) if isinstance(size, int) else size
     top, low = np.array([.35, .5, .75])+rng.normal(0, .05, 3), np.array([.7, .75, .8])+rng.normal(0, .06, 3)
     up = np.linspace(0, 1, h)[:, None, None]
-    clouds = sum(np.asarray(Image.fromarray(rng.random((n, n)).astype('f4')).resize((w, h), Image.Resampling.BICUBIC))/k for k,n in enumerate((3, 6, 12), 1))[..., None]
-    return np.clip((top*(1-up)+low*up+(clouds-1)*rng.uniform(0, .25))*rng.uniform(.6, 1.1)+rng.normal(0, .01, (h, w, 1)), 0, 1)
+    def noise(n):
+        coarse = Image.fromarray(rng.random((n, n)).astype('f4'))
+        return np.asarray(coarse.resize((w, h), Image.Resampling.BICUBIC))
+    clouds = sum(noise(n)/k for k,n in enumerate((3, 6, 12), 1))[..., None]
+    colours = (top*(1-up)+low*up+(clouds-1)*rng.uniform(0, .25))*rng.uniform(.6, 1.1)
+    return np.clip(colours+rng.normal(0, .01, (h, w, 1)), 0, 1)
 
 def scene(rng:np.random.Generator,
           size:int|tuple=96, # Pixels: one side, or (height, width)
@@ -101,7 +109,8 @@ def scene(rng:np.random.Generator,
         else: continue
         colour = np.full(3, rng.uniform(0, .35))+rng.normal(0, .05, 3) if rng.random() < .8 else rng.uniform(.75, 1, 3)
         im[y:y+h, x:x+w] = im[y:y+h, x:x+w]*(1-m[..., None])+colour*m[..., None]
-        labels.append(k); boxes.append([int(x), int(y), int(x+w), int(y+h)])
+        labels.append(k)
+        boxes.append([int(x), int(y), int(x+w), int(y+h)])
     return (im.clip(0, 1)*255).round().astype('u1'), labels, boxes
 
 # %% ../nbs/08_detr.ipynb #e569d422
@@ -167,7 +176,8 @@ def _wrong(error, record):
     if error['type'] == 'missing' and at != 'bbox': return f'has no {at}'
     if at == 'bbox': return f"{_BBOX}, got {_short(record.get('bbox'))}"
     if not at: return f'must be a table of names and values, got {got}'
-    must = {'value_error': error['msg'].removeprefix('Value error, '), 'bool_parsing': 'must be 0 or 1', 'bool_type': 'must be 0 or 1',
+    must = {'value_error': error['msg'].removeprefix('Value error, '), 'bool_parsing': 'must be 0 or 1',
+            'bool_type': 'must be 0 or 1',
             'greater_than_equal': 'is too far out', 'less_than_equal': 'is too large'}
     return f"{at} {must.get(error['type'], 'must be a number')}, got {got}"
 
@@ -190,20 +200,23 @@ def _no_twins(file, name, values, what):
     "Refuse records that share what must be their own"
     counted = Counter(values)
     twins = [v for v,n in counted.items() if n > 1]
-    if twins: _fail(file, f'{len(values)-len(counted)} {name} share their {what} with another, such as {_short(twins[0])}: give each its own')
+    if twins:
+        _fail(file, f'{len(values)-len(counted)} {name} share their {what} with another, such as {_short(twins[0])}: '
+                    'give each its own')
 
 # %% ../nbs/08_detr.ipynb #16a15e56
 MOST = 1 << 30 # bytes of a COCO file: that of COCO's own 118,000 images has less than half
 
 def parse_coco(file:str|Path, # JSON in COCO's format
               ): # -> images, categories (by id), annotations: lists of `CocoImage`, `CocoCategory`, `CocoAnnotation`
-    "The records of a COCO file, each held against its schema; raises `ValueError` or `FileNotFoundError` that names file and record"
+    "The records of a COCO file, each held against its schema; raises errors that name file and record"
     tree = read_json(file, MOST)
     names = {'images': CocoImage, 'categories': CocoCategory, 'annotations': CocoAnnotation}
     missing = [k for k in names if not isinstance(tree, dict) or k not in tree]
     if missing: _fail(file, f"is not in COCO's format: no {', '.join(missing)}")
     images, categories, annotations = (_records(file, tree, *named) for named in names.items())
-    for name, rows in (('images', images), ('categories', categories)): _no_twins(file, name, [r.id for r in rows], 'id')
+    for name, rows in (('images', images), ('categories', categories)):
+        _no_twins(file, name, [r.id for r in rows], 'id')
     _no_twins(file, 'categories', [c.name.strip() for c in categories], 'name')
     _no_twins(file, 'images', [os.path.normpath(i.file_name) for i in images], 'file_name')
     _agree(file, annotations, tree['annotations'])
@@ -216,7 +229,8 @@ def _agree(file, rows, raw):
         own = said.get('id')
         if not isinstance(own, (int, float, str)) or isinstance(own, bool): continue
         first = seen.setdefault(own, row)
-        if first is not row and first != row: _fail(file, f'two annotations share the id {_short(own)} and differ: give each its own')
+        if first is not row and first != row:
+            _fail(file, f'two annotations share the id {_short(own)} and differ: give each its own')
 
 # %% ../nbs/08_detr.ipynb #33cfec58
 def _late_note(file):
@@ -234,11 +248,12 @@ def _late_note(file):
 
 def head_of(file:str|Path, # A picture
            ) -> tuple: # (width, height) as stored, and the way it must be turned to stand upright, or None
-    "Size and orientation of a picture, from the head of its file; raises `ValueError` or `FileNotFoundError` that names it"
+    "Size and orientation of a picture, from the head of its file; raises errors that name it"
     _require_file(file)
     try:
         with Image.open(file, formats=FORMATS) as im:
-            if im.width*im.height > (Image.MAX_IMAGE_PIXELS or math.inf): raise ValueError(f'it is too large, {im.width}×{im.height} pixels')
+            if im.width*im.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise ValueError(f'it is too large, {im.width}×{im.height} pixels')
             if not im.width*im.height: raise ValueError('it has no pixels')
             quick = im.format == 'PNG' and not _late_note(file)
             try: note = (Image.Image.getexif(im) if quick else im.getexif()).get(0x0112)
@@ -249,7 +264,7 @@ def head_of(file:str|Path, # A picture
     _fail(file, f'cannot be read as an image ({why}); remove or replace it')
 
 # %% ../nbs/08_detr.ipynb #81884b8c
-SIDEWAYS = { # where (x, y) of a picture of W×H pixels comes to lie, when it is turned so that width and height change places
+SIDEWAYS = { # where (x, y) of a picture of W×H pixels comes to lie, when width and height change places
     Image.Transpose.TRANSPOSE:  lambda x, y, W, H: (y, x),
     Image.Transpose.ROTATE_270: lambda x, y, W, H: (H-y, x),
     Image.Transpose.TRANSVERSE: lambda x, y, W, H: (H-y, W-x),
@@ -279,22 +294,28 @@ class _Folder:
         "(path, why it cannot be used or '')"
         path = os.path.join(self.path, name)
         if '\\' in name and not os.path.lexists(path): path = os.path.join(self.path, name := name.replace('\\', '/'))
-        if name.startswith('/') or re.match(r'[A-Za-z]:/', name): return path, 'is an absolute path: give it as it lies in the folder'
+        if name.startswith('/') or re.match(r'[A-Za-z]:/', name):
+            return path, 'is an absolute path: give it as it lies in the folder'
         real = os.path.join(self.parent(path), os.path.basename(path))
         if os.path.islink(real): real = os.path.realpath(real)
         return path, '' if self.within(real) else f'leads out of {shown(self.path)}'
 
 # %% ../nbs/08_detr.ipynb #96e5e96f
 def _pictures(file, images, rows):
-    "One dict an image: file, width, height (upright), the size that its boxes are in, and how they must be turned, if so"
+    "One dict an image: file, width, height (upright), the size that its boxes are in, how they must be turned"
     folder, found, gone = _Folder(images), [], []
-    if rows and not os.path.isdir(images): _fail(images, f'there is no such folder, which should hold the {len(rows)} images of {shown(file)}', kind=FileNotFoundError)
+    if rows and not os.path.isdir(images):
+        _fail(images, f'there is no such folder, which should hold the {len(rows)} images of {shown(file)}',
+              kind=FileNotFoundError)
     for i,r in enumerate(rows):
         path, why = folder.find(r.file_name)
         if why: _fail(file, f'images[{i}]: file_name {_short(r.file_name)} {why}')
         if os.path.exists(path): found.append((r, path, i))
         else: gone.append(os.path.basename(path))
-    if gone: _fail(file, f"{len(gone)} of {len(rows)} images are not in {shown(images)}, such as {shown(', '.join(gone[:3]))}", kind=FileNotFoundError)
+    if gone:
+        some = shown(', '.join(gone[:3]))
+        _fail(file, f'{len(gone)} of {len(rows)} images are not in {shown(images)}, such as {some}',
+              kind=FileNotFoundError)
     bar = tqdm(found, desc='looking at frames', leave=False, disable=len(found) < 1000)
     return {r.id: _picture(file, r, path, i) for r,path,i in bar}
 
@@ -305,8 +326,9 @@ def _picture(file, r, path, i):
     told = r.width or upright[0], r.height or upright[1]
     if told == upright: turn = None
     elif told == stored: turn = turn if turn in SIDEWAYS else None
-    else: _fail(file, f"images[{i}] is said to have {told[0]:g}×{told[1]:g} pixels (width×height), {shown(path)} has "
-                      f"{upright[0]}×{upright[1]}: its boxes would be wrong; use the images that were annotated, or correct the file")
+    else: _fail(file, f"images[{i}] is said to have {told[0]:g}×{told[1]:g} pixels (width×height), {shown(path)} "
+                      f"has {upright[0]}×{upright[1]}: its boxes would be wrong; use the images that were annotated, "
+                      'or correct the file')
     return dict(file=Path(path), width=upright[0], height=upright[1], labels=[], boxes=[], told=told, turn=turn)
 
 # %% ../nbs/08_detr.ipynb #fbdba080
@@ -317,18 +339,21 @@ def _box(file, a, i):
         return list(a.bbox)
     try: points = TypeAdapter(list[Annotated[list[Pixels], Field(min_length=6)]]).validate_python(a.segmentation)
     except ValidationError: points = []
-    if not points or any(len(p) % 2 for p in points): _fail(file, f'annotations[{i}] has no bbox, nor polygons that tell it: {_BBOX}')
+    if not points or any(len(p) % 2 for p in points):
+        _fail(file, f'annotations[{i}] has no bbox, nor polygons that tell it: {_BBOX}')
     xs, ys = ([v for p in points for v in p[k::2]] for k in (0, 1))
     return [min(xs), min(ys), max(xs)-min(xs), max(ys)-min(ys)]
 
 def _require_pixels(file, boxes, sizes):
     "Raise `ValueError` for boxes that are shares of their image, or corners"
     if not len(boxes): return
-    if boxes.max() <= 1: _fail(file, "all boxes lie within 0…1: COCO's are in pixels, multiply by the width and height of the images")
+    if boxes.max() <= 1:
+        _fail(file, "all boxes lie within 0…1: COCO's are in pixels, multiply by the width and height of the images")
     over = (boxes[:, :2]+boxes[:, 2:] > sizes+1).any(1)
     corners = (boxes[:, 2:] <= sizes+1).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     if over.mean() > .2 and corners.all():
-        _fail(file, f"{over.sum()} of {len(over)} boxes reach out of their images, and all fit as corners: COCO's are [x, y, width, height], not [x0, y0, x1, y1]")
+        _fail(file, f"{over.sum()} of {len(over)} boxes reach out of their images, and all fit as corners: "
+                    "COCO's are [x, y, width, height], not [x0, y0, x1, y1]")
 
 # %% ../nbs/08_detr.ipynb #ff458864
 def _cut(box, size, n):
@@ -351,10 +376,12 @@ def _place(file, annotations, by_id, classes, n):
     for i,a in enumerate(annotations):
         if a.image_id not in by_id: _fail(file, f'annotations[{i}]: there is no image {_short(a.image_id)}')
         if a.category_id not in classes:
-            _fail(file, f"annotations[{i}]: there is no category {_short(a.category_id)}; there are {shown(', '.join(map(str, classes)))}")
+            _fail(file, f'annotations[{i}]: there is no category {_short(a.category_id)}; '
+                        f"there are {shown(', '.join(map(str, classes)))}")
         if a.iscrowd: n['crowds'] += 1
         else: objects.append((by_id[a.image_id], classes[a.category_id], _box(file, a, i)))
-    _require_pixels(file, np.array([b for *_,b in objects]).reshape(-1, 4), np.array([r['told'] for r,*_ in objects]).reshape(-1, 2))
+    _require_pixels(file, np.array([b for *_,b in objects]).reshape(-1, 4),
+                    np.array([r['told'] for r,*_ in objects]).reshape(-1, 2))
     seen = set()
     for r,label,box in objects:
         if (box := _cut(box, r['told'], n)) is None: continue
@@ -370,8 +397,8 @@ MET = ('images', 'objects', 'clipped', 'outside', 'flat', 'crowds', 'doubled', '
 
 def read_coco(file:str|Path, # JSON in COCO's format
               images:str|Path, # Folder with the images
-             ): # -> (one dict an image: file, width, height, labels, boxes [x, y, w, h]; names of the classes; counts of what was met)
-    "Read and check a COCO annotation file and the heads of its images; raises `ValueError` or `FileNotFoundError` that says what to change"
+             ): # -> (records: file, width, height, labels, boxes [x, y, w, h]; names of the classes; counts)
+    "Read and check a COCO annotation file and the heads of its images; raises errors that say what to change"
     rows, categories, annotations = parse_coco(file)
     n = dict.fromkeys(MET, 0)
     by_id = _pictures(file, images, rows)
@@ -389,7 +416,8 @@ def _extra(images, records):
     "How many pictures lie in the folder that no record names"
     if not os.path.isdir(images): return 0
     named = {r['file'].name for r in records}
-    with os.scandir(images) as entries: return sum(has_ending(e.name) and not is_hidden(e.name) and e.name not in named for e in entries)
+    with os.scandir(images) as entries:
+        return sum(has_ending(e.name) and not is_hidden(e.name) and e.name not in named for e in entries)
 
 # %% ../nbs/08_detr.ipynb #b2287c42
 def write_coco(folder:str|Path, # Where `<name>/`, with the images, and `<name>.json` shall be
@@ -408,7 +436,8 @@ def write_coco(folder:str|Path, # Where `<name>/`, with the images, and `<name>.
         d['images'].append(dict(id=i, file_name=f'{i:05}.png', height=im.shape[0], width=im.shape[1]))
         for l,(x0, y0, x1, y1) in zip(ls, bs):
             box = [x0, y0, x1-x0, y1-y0]
-            d['annotations'].append(dict(id=len(d['annotations']), image_id=i, category_id=l, bbox=box, area=box[2]*box[3], iscrowd=0))
+            about = dict(image_id=i, category_id=l, bbox=box, area=box[2]*box[3], iscrowd=0)
+            d['annotations'].append(dict(id=len(d['annotations']), **about))
     return write_atomic(folder/f'{name}.json', json.dumps(d))
 
 # %% ../nbs/08_detr.ipynb #5ae914b1
@@ -420,13 +449,17 @@ class DetectionData:
                  classes:list, # K names
                  about:dict, # All that determines the content
                  scale:float=1., # Pixels of the original a pixel here, for what counts as small
-                ): self.name,self.classes,self.scale,self._splits,self._kept,self._about = name,list(classes),scale,splits,{},about
+                ):
+        self.name,self.classes,self.scale = name,list(classes),scale
+        self._splits,self._kept,self._about = splits,{},about
     @property
     def identity(self): return {'dataset': self.name, **self._about}
     def read(self, split:str): # -> (images uint8 (n,3,H,W), labels (n,M), boxes (n,M,4))
-        "Images, labels (−1: none) and boxes (cx, cy, w, h in 0…1) of a split; noted in the ledger, which may forbid it"
-        if split not in self._splits: raise ValueError(f"{self.name} has no split {split!r}: there are {', '.join(self._splits)}")
-        if split not in self._kept: self._kept[split] = check_boxes(*self._splits[split](), len(self.classes), f'{self.name}/{split}')
+        "Images, labels (−1: none) and boxes (cx, cy, w, h in 0…1) of a split; noted in the ledger"
+        if split not in self._splits:
+            raise ValueError(f"{self.name} has no split {split!r}: there are {', '.join(self._splits)}")
+        if split not in self._kept:
+            self._kept[split] = check_boxes(*self._splits[split](), len(self.classes), f'{self.name}/{split}')
         note_read(self.name, split, len(self._kept[split][0]))
         return self._kept[split]
     def __repr__(self): return f"DetectionData({self.name}, {', '.join(self.classes)}; {', '.join(self._splits)})"
@@ -443,9 +476,11 @@ def check_boxes(images:torch.Tensor, # uint8 (n,3,H,W)
     if images.ndim != 4 or images.dtype != torch.uint8 or images.shape[1] != 3:
         raise ValueError(f'{name}: images must be uint8 (n,3,H,W), got {images.dtype} {tuple(images.shape)}')
     if len(images) != n or boxes.shape != (n, M, 4):
-        raise ValueError(f'{name}: {len(images)} images, labels {tuple(labels.shape)} and boxes {tuple(boxes.shape)} do not belong together')
+        raise ValueError(f'{name}: {len(images)} images, labels {tuple(labels.shape)} and boxes {tuple(boxes.shape)} '
+                         'do not belong together')
     there = labels >= 0
-    if not there.any(): raise ValueError(f'{name}: there is no object in its {n} images: nothing can be learnt or measured there')
+    if not there.any():
+        raise ValueError(f'{name}: there is no object in its {n} images: nothing can be learnt or measured there')
     if labels.max() >= classes: raise ValueError(f'{name}: labels must be below {classes}, got {labels.max()}')
     b = boxes[there]
     if not (torch.isfinite(b).all() and b.min() >= -1e-3 and b.max() <= 1.001 and b[:, 2:].min() > 0):
@@ -474,7 +509,8 @@ def draw_set(n:Count, # Scenes
     check_arguments(draw_set, locals())
     ims, labels, corners = zip(*(scene(np.random.default_rng([seed, i]), size, objects=objects) for i in range(n)))
     H, W = ims[0].shape[:2]
-    to_shares = lambda b: box_convert(torch.tensor(b, dtype=torch.float).view(-1, 4)/torch.tensor([W, H, W, H]), 'xyxy', 'cxcywh')
+    to_shares = lambda b: box_convert(torch.tensor(b, dtype=torch.float).view(-1, 4)/torch.tensor([W, H, W, H]), 'xyxy',
+                                      'cxcywh')
     return pack_boxes(np.stack(ims).transpose(0, 3, 1, 2).copy(), labels, [to_shares(b) for b in corners], 3)
 
 def _load_frames(records, processor):
@@ -482,7 +518,8 @@ def _load_frames(records, processor):
     parts = []
     for i in tqdm(range(0, len(records), 64), desc='reading frames', leave=False):
         some = records[i:i+64]
-        o = processor(images=[_frame(r) for r in some], annotations=[_as_coco(j, r) for j,r in enumerate(some)], return_tensors='pt')
+        o = processor(images=[_frame(r) for r in some], annotations=[_as_coco(j, r) for j,r in enumerate(some)],
+                      return_tensors='pt')
         labels, boxes = ([t[k] for t in o['labels']] for k in ('class_labels', 'boxes'))
         parts.append(pack_boxes(o['pixel_values'].round().clamp(0, 255).byte(), [l.tolist() for l in labels], boxes))
     M = max(p[1].shape[1] for p in parts)
@@ -492,7 +529,8 @@ def _load_frames(records, processor):
 def _frame(record):
     "The pixels of a record's image, which still has the size that was checked"
     im, size = open_image(record['file']), (record['width'], record['height'])
-    if im.size != size: _fail(record['file'], f'has {im.width}×{im.height} pixels, not {size[0]}×{size[1]} as its head said: was it replaced?')
+    if im.size != size:
+        _fail(record['file'], f'has {im.width}×{im.height} pixels, not {size[0]}×{size[1]} as its head said')
     return np.array(im)
 
 def _as_coco(i, record):
@@ -501,7 +539,8 @@ def _as_coco(i, record):
     return {'image_id': i, 'annotations': [dict(bbox=b, category_id=l, area=b[2]*b[3], iscrowd=0) for l,b in objects]}
 
 # %% ../nbs/08_detr.ipynb #15b63a58
-SPELT = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'), 'test': ('test', 'testing')} # what a split may be called
+SPELT = {'train': ('train', 'training'), 'val': ('val', 'valid', 'validation'),
+         'test': ('test', 'testing')} # what a split may be called
 LAYOUTS = { # where the annotations of a split may lie: where its images may
     '{split}.json':                             ('{split}', 'images/{split}', 'images'),
     '{split}/_annotations.coco.json':           ('{split}',),                                   # Roboflow
@@ -514,7 +553,8 @@ LAYOUTS = { # where the annotations of a split may lie: where its images may
 
 def _pattern(pattern, name):
     "A place with {split} in it"
-    if not isinstance(pattern, str) or '{split}' not in pattern: raise ValueError(f'{name} must name a place with {{split}} in it, got {_short(pattern)}')
+    if not isinstance(pattern, str) or '{split}' not in pattern:
+        raise ValueError(f'{name} must name a place with {{split}} in it, got {_short(pattern)}')
     return pattern
 
 def find_split(folder:Path,
@@ -524,14 +564,20 @@ def find_split(folder:Path,
                names:tuple=(), # What the split is called; default: as in `SPELT`
               ) -> tuple: # (JSON, folder of images)
     "Where the annotations and the images of a split lie; raises `ValueError` where there are none, or several"
-    layouts = LAYOUTS if annotations is None else {_pattern(annotations, 'annotations'): LAYOUTS.get(annotations, ('{split}', 'images/{split}', 'images'))}
+    layouts, beside = LAYOUTS, LAYOUTS['{split}.json']
+    if annotations is not None: layouts = {_pattern(annotations, 'annotations'): LAYOUTS.get(annotations, beside)}
     if images is not None: layouts = dict.fromkeys(layouts, (_pattern(images, 'images'),))
-    tried = [(j.replace('{split}', n), [d.replace('{split}', n) for d in ds]) for j,ds in layouts.items() for n in names or SPELT[split]]
+    tried = [(j.replace('{split}', n), [d.replace('{split}', n) for d in ds])
+             for j,ds in layouts.items() for n in names or SPELT[split]]
     found = [(j, ds) for j,ds in tried if (folder/j).exists()]
-    if len(found) > 1: raise ValueError(f"{shown(folder)}: the split {split} lies in several places: {', '.join(j for j,_ in found)}; name one by annotations= and splits=")
+    if len(found) > 1:
+        raise ValueError(f"{shown(folder)}: the split {split} lies in several places: {', '.join(j for j,_ in found)}; "
+                         'name one by annotations= and splits=')
     if not found:
         more = '' if len(tried) < 4 else ' and the like'
-        raise ValueError(f"{shown(folder)}: there are no annotations of the split {split} ({', '.join(j for j,_ in tried[:3])}{more}); name them by annotations=, images=, splits=")
+        some = ', '.join(j for j,_ in tried[:3])
+        raise ValueError(f'{shown(folder)}: there are no annotations of the split {split} ({some}{more}); '
+                         'name them by annotations=, images=, splits=')
     [(j, ds)] = found
     return folder/j, next((folder/d for d in ds if (folder/d).is_dir()), folder/ds[0])
 
@@ -541,55 +587,53 @@ def _classes(files, read):
     names = list(read['train'][1])
     used = {s: {c[l] for r in rs for l in r['labels']} for s,(rs, c, _) in read.items()}
     for s in used:
-        if not used[s]: _fail(files[s], f'there is no object in its {len(read[s][0])} images: nothing can be learnt or measured there')
-        if new := sorted(used[s]-used['train']): _fail(files[s], f"has boxes of {shown(', '.join(new))}, of which {shown(files['train'].name)} of train has none: they could not be learnt")
+        if not used[s]:
+            _fail(files[s], f'there is no object in its {len(read[s][0])} images: nothing can be learnt there')
+        if new := sorted(used[s]-used['train']):
+            own = shown(files['train'].name)
+            _fail(files[s], f"has boxes of {shown(', '.join(new))}, of which {own} of train has none: "
+                            'they could not be learnt')
     kept = [c for c in names if c in used['train']]
     if gone := [c for c in names if c not in kept]:
-        warnings.warn(f"{shown(files['train'])}: left out {len(gone)} classes without a box: {shown(', '.join(gone))}", stacklevel=3)
+        warnings.warn(f"{shown(files['train'])}: left out {len(gone)} classes without a box: {shown(', '.join(gone))}",
+                      stacklevel=3)
     for rs, c, _ in read.values():
         to = [kept.index(n) if n in kept else -1 for n in c]
         for r in rs: r['labels'] = [to[l] for l in r['labels']]
     return kept
 
 def _processor(sides, shortest, longest):
-    "transformers' preparation of images: one size for all, padded where sides differ; and the factors by which they are scaled"
+    "transformers' preparation of images: one size for all, padded where sides differ; and their factors"
     ks = np.minimum(shortest/sides.min(1), longest/sides.max(1))
     hs, ws = np.round(sides*ks[:, None]).astype(int).T.tolist()
     from transformers import DetrImageProcessor
     size = {'shortest_edge': shortest, 'longest_edge': longest}
     pad = {'height': max(hs)+1, 'width': max(ws)+1} if len({*zip(hs, ws)}) > 1 else None
-    return DetrImageProcessor(size=size, do_rescale=False, do_normalize=False, do_convert_annotations=True, do_pad=True, pad_size=pad), ks
+    return DetrImageProcessor(size=size, do_rescale=False, do_normalize=False, do_convert_annotations=True, do_pad=True,
+                              pad_size=pad), ks
 
 # %% ../nbs/08_detr.ipynb #eebcf51d
-def _detection_folder(name):
-    "The folder that a name means, or None for the drawn scenes"
-    if not str(name).strip(): raise ValueError("the name of a detection data set is empty: give 'scenes' or a folder")
-    places = [p for p in (Path(name), data_root()/str(name)) if p.is_dir()]
-    if not places and str(name) == 'scenes': return None
-    if not places: raise ValueError(f"{shown(name)} is neither 'scenes' nor a folder here or under DFKD_DATA ({shown(data_root())})")
-    over = (['the drawn set of that name'] if str(name) == 'scenes' else [])+[shown(p) for p in places[1:] if not p.samefile(places[0])]
-    if over: warnings.warn(f"{shown(places[0])} is read; {' and '.join(over)} is passed over", stacklevel=3)
-    return places[0]
-
-def get_detection(name:str|Path='scenes', # 'scenes', the name of a folder under `DFKD_DATA`, or a folder, laid out as in `LAYOUTS`
+def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under `DFKD_DATA`), laid out as in `LAYOUTS`
                   shortest:Size=256, # Edge in pixels that images are brought to (the paper: 800) …
                   longest:Size=427, # … unless the other would exceed this (the paper: 1333)
                   size:Size=96, # Of a drawn scene
                   n_train:Count=2000, # Drawn scenes to train on
-                  annotations:str|None=None, # In a folder: where the annotations of a split lie, such as 'labels/{split}.json' …
+                  annotations:str|None=None, # Where the annotations of a split lie, such as 'labels/{split}.json' …
                   images:str|None=None, # … and its images, such as 'frames/{split}'
                   splits:dict|None=None, # What the splits are called, such as {'val': 'dev'}
                  ) -> DetectionData:
     "A detection data set; raises errors that say what to change"
     check_arguments(get_detection, locals())
-    if longest < shortest: raise ValueError(f'get_detection: longest must be at least shortest, got {longest} and {shortest}')
-    folder = _detection_folder(name)
+    if longest < shortest:
+        raise ValueError(f'get_detection: longest must be at least shortest, got {longest} and {shortest}')
+    folder = find_data(name, ('scenes',), files=())
     if folder is None:
         plan = {'train': (n_train, 0), 'val': (300, 1), 'test': (400, 2)}
         about = {'scenes': plan, 'size': size, 'code_scenes': code_hash('detr', 'scene')}
         return DetectionData('scenes', {s: partial(draw_set, *v, size) for s,v in plan.items()}, FLYING, about)
     called = check_value(dict[str, str], splits or {}, 'get_detection: splits')
-    if odd := set(called)-set(SPELT): raise ValueError(f"get_detection: splits may name {', '.join(SPELT)}, got {_short(sorted(odd)[0])}")
+    if odd := set(called)-set(SPELT):
+        raise ValueError(f"get_detection: splits may name {', '.join(SPELT)}, got {_short(sorted(odd)[0])}")
     places = {s: find_split(folder, s, annotations, images, (called[s],) if s in called else ()) for s in SPELT}
     return _from_coco(folder, places, shortest, longest)
 
@@ -607,7 +651,8 @@ def _from_coco(folder, places, shortest, longest):
     loaders = {s: partial(_load_frames, rs, processor) for s,(rs, _, _) in read.items()}
     return DetectionData(Path(os.path.abspath(folder)).name, loaders, classes, about, float(np.median(1/ks)))
 
-LEFT_OUT = {'outside': 'boxes outside of their image', 'flat': 'boxes without area', 'crowds': 'crowds', 'doubled': 'objects that are there twice',
+LEFT_OUT = {'outside': 'boxes outside of their image', 'flat': 'boxes without area', 'crowds': 'crowds',
+            'doubled': 'objects that are there twice',
             'extra': 'pictures without a record'} # what `read_coco` counts, in words
 
 # %% ../nbs/08_detr.ipynb #01368065
@@ -621,19 +666,26 @@ def plot_boxes(images, # (n,3,H,W) uint8
     "Images with named boxes"
     import matplotlib.pyplot as plt
     n, (H, W) = len(images), images.shape[-2:]
-    fig, axs = plt.subplots(-(-n//cols), cols, figsize=(width*cols, width*H/W*-(-n//cols)+.2), layout='constrained', squeeze=False)
+    fig, axs = plt.subplots(-(-n//cols), cols, figsize=(width*cols, width*H/W*-(-n//cols)+.2), layout='constrained',
+                            squeeze=False)
     for ax in axs.flat: ax.axis('off')
     def box(ax, b, colour, style, text='', below=False):
         (cx, cy, w, h) = (float(v) for v in b)
         ax.add_patch(plt.Rectangle(((cx-w/2)*W-.5, (cy-h/2)*H-.5), w*W, h*H, fill=False, ec=colour, lw=1.1, ls=style))
-        low, foot = below or (cy-h/2)*H < .12*H, (cy+h/2)*H     # a label that would lie below the image goes inside the box
+        low = below or (cy-h/2)*H < .12*H
+        foot = (cy+h/2)*H           # a label that would lie below the image goes inside the box
         y, va = (foot+1, 'top') if low and foot < .9*H else (foot-2, 'bottom') if low else ((cy-h/2)*H-2, 'bottom')
-        if text: ax.text((cx-w/2)*W, y, text, color='white', fontsize=6.5, va=va, bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
+        if text:
+            ax.text((cx-w/2)*W, y, text, color='white', fontsize=6.5, va=va,
+                    bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
     for i,ax in enumerate(axs.flat[:n]):
-        ax.imshow(images[i].permute(1, 2, 0)); ax.set(xlim=(-.5, W-.5), ylim=(H-.5, -.5))
-        for l, b in zip(truth[i]['labels'], truth[i]['boxes']) if len(truth) else (): box(ax, b, f'C{int(l)}', '--', f'({classes[int(l)]})', below=True)
+        ax.imshow(images[i].permute(1, 2, 0))
+        ax.set(xlim=(-.5, W-.5), ylim=(H-.5, -.5))
+        for l, b in zip(truth[i]['labels'], truth[i]['boxes']) if len(truth) else ():
+            box(ax, b, f'C{int(l)}', '--', f'({classes[int(l)]})', below=True)
         f = found[i]
-        for j,(l, b) in enumerate(zip(f['labels'], f['boxes'])): box(ax, b, f'C{int(l)}', '-', classes[int(l)]+(f" {f['scores'][j]:.2f}" if 'scores' in f else ''))
+        for j,(l, b) in enumerate(zip(f['labels'], f['boxes'])):
+            box(ax, b, f'C{int(l)}', '-', classes[int(l)]+(f" {f['scores'][j]:.2f}" if 'scores' in f else ''))
     return fig
 
 def unpack_boxes(labels:torch.Tensor, # (n,M), −1: none
@@ -654,8 +706,8 @@ def thaw(net:nn.Module) -> nn.Module:
     return net.requires_grad_(True)
 
 # %% ../nbs/08_detr.ipynb #c2655eac
-Few = Annotated[int, Field(ge=1, le=4096)] # widths, heads, queries, classes of a detector
-Layers = Annotated[int, Field(ge=1, le=64)]
+Few = kind('Few', int, ge=1, le=4096) # widths, heads, queries, classes of a detector
+Layers = kind('Layers', int, ge=1, le=64)
 TIMM_BACKBONES = ('resnet18', 'resnet34', 'resnet50', 'resnet101') # of timm, which some published detectors use
 
 class HubBackbone(BaseModel, extra='forbid'):
@@ -682,9 +734,12 @@ def hub_arch(said:dict) -> HubArch:
     try: arch = HubArch.model_validate(said, strict=True)
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
-        raise ValueError(f"a DETR of transformers cannot have {'.'.join(map(str, first['loc']))} = {_short(first['input'])}: {first['msg'].lower()}") from None
+        at = '.'.join(map(str, first['loc']))
+        raise ValueError(f"a DETR of transformers cannot have {at} = {_short(first['input'])}: "
+                         f"{first['msg'].lower()}") from None
     heads = arch.encoder_attention_heads, arch.decoder_attention_heads
-    if arch.d_model % 4 or any(arch.d_model % h for h in heads): raise ValueError(f'd_model must be a multiple of 4 and of the heads {heads}, got {arch.d_model}')
+    if arch.d_model % 4 or any(arch.d_model % h for h in heads):
+        raise ValueError(f'd_model must be a multiple of 4 and of the heads {heads}, got {arch.d_model}')
     return arch
 
 # %% ../nbs/08_detr.ipynb #d39f2018
@@ -693,14 +748,21 @@ def _from_config(arch, classes):
     from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
     plain = arch.model_dump(exclude={'backbone'})
     if isinstance(arch.backbone, str): plain |= dict(use_timm_backbone=True, backbone=arch.backbone)
-    else: plain |= dict(use_timm_backbone=False, backbone_config=ResNetConfig(out_features=['stage4'], **arch.backbone.model_dump()))
-    return DetrForObjectDetection(DetrConfig(use_pretrained_backbone=False, num_labels=classes, auxiliary_loss=True, **plain))
+    else:
+        plain |= dict(use_timm_backbone=False,
+                      backbone_config=ResNetConfig(out_features=['stage4'], **arch.backbone.model_dump()))
+    cfg = DetrConfig(use_pretrained_backbone=False, num_labels=classes, auxiliary_loss=True, **plain)
+    return DetrForObjectDetection(cfg)
 
 def _from_hub(name, classes, kw):
     "A published DETR with a new head; raises `ValueError` in one line where it cannot be had"
     from transformers import DetrForObjectDetection
-    try: net = DetrForObjectDetection.from_pretrained(name, num_labels=classes, auxiliary_loss=True, ignore_mismatched_sizes=True, **kw)
-    except Exception as e: raise ValueError(f"pretrained={_short(name)} cannot be read as a DETR of transformers ({' '.join(str(e).split())[:150]})") from None
+    try:
+        ours = dict(num_labels=classes, auxiliary_loss=True, ignore_mismatched_sizes=True)
+        net = DetrForObjectDetection.from_pretrained(name, **ours, **kw)
+    except Exception as e:
+        why = ' '.join(str(e).split())[:150]
+        raise ValueError(f'pretrained={_short(name)} cannot be read as a DETR of transformers ({why})') from None
     arch_of(net)        # refuse now what could not be built again
     return net
 
@@ -720,9 +782,9 @@ class HubDetr(nn.Module):
     softmax = True
     def __init__(self,
                  classes:int, # K
-                 backbone:dict|str|None=None, # Arguments of `ResNetConfig`, or one of `TIMM_BACKBONES`; default: ResNet-50
+                 backbone:dict|str|None=None, # As `HubBackbone`, or one of `TIMM_BACKBONES`; default: ResNet-50
                  pretrained:str='', # A name on the Hugging Face hub, or a folder
-                 scratch:bool|None=None, # Trainable BatchNorm, nothing frozen; default: unless pretrained. Else the paper's freezing
+                 scratch:bool|None=None, # Trainable BatchNorm, nothing frozen; default: unless pretrained
                  **kw, # Arguments of `DetrConfig`, of those in `HubArch`
                 ):
         arch = hub_arch({**kw, **({} if backbone is None else {'backbone': backbone})})
@@ -738,7 +800,8 @@ class HubDetr(nn.Module):
 
 def freeze_stem(net:nn.Module) -> nn.Module:
     "The paper's freezing: of all, only the backbone's stem and first stage do not learn"
-    for name, p in net.named_parameters(): p.requires_grad_(not ('backbone' in name and any(k in name for k in ('embedder', 'stages.0'))))
+    for name, p in net.named_parameters():
+        p.requires_grad_(not ('backbone' in name and any(k in name for k in ('embedder', 'stages.0'))))
     return net
 
 def count(net:nn.Module) -> dict: # parameters, trainable, frozen
@@ -752,7 +815,8 @@ _HALF = dict(encoder_layers=2, decoder_layers=2)
 HUB = { # name: arguments of `HubDetr`
     'detr_resnet50': dict(),
     'detr_resnet18': dict(backbone=dict(**_SMALL_RESNET, hidden_sizes=[64, 128, 256, 512]), **_HALF),
-    'detr_slim':     dict(backbone=dict(**_SMALL_RESNET, hidden_sizes=[32, 64, 96, 128], embedding_size=32), **_HALF, d_model=96, encoder_ffn_dim=512, decoder_ffn_dim=512, num_queries=25),
+    'detr_slim':     dict(backbone=dict(**_SMALL_RESNET, hidden_sizes=[32, 64, 96, 128], embedding_size=32), **_HALF,
+                          d_model=96, encoder_ffn_dim=512, decoder_ffn_dim=512, num_queries=25),
 }
 
 # %% ../nbs/08_detr.ipynb #8b30cb1f
@@ -763,7 +827,8 @@ class Attend(nn.Module):
         self.q,self.k,self.v,self.o = (nn.Linear(d, d) for _ in range(4))
         self.heads,self.keep,self.seen = heads,False,None
     def forward(self, q, k, v):
-        q, k, v = (f(t).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f,t in ((self.q, q), (self.k, k), (self.v, v)))
+        def split(t): return t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        q, k, v = split(self.q(q)), split(self.k(k)), split(self.v(v))
         if self.keep:
             self.seen = (q@k.transpose(-1, -2)/q.shape[-1]**.5).softmax(-1)
             o = self.seen@v
@@ -795,14 +860,16 @@ def sine_position(xy:torch.Tensor, # (...,2) in 0…1
 def _logit(p): return torch.logit(p, eps=1e-4)
 
 # %% ../nbs/08_detr.ipynb #2e8de659
-def _conv(i, o, stride=1): return nn.Sequential(nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True))
+def _conv(i, o, stride=1):
+    return nn.Sequential(nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True))
 
 class Residual(nn.Module):
     "Two convolutions and a way around them"
     def __init__(self, i, o, stride=1):
         super().__init__()
         self.a,self.b = _conv(i, o, stride),nn.Sequential(nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o))
-        self.way = nn.Identity() if i == o and stride == 1 else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+        same = i == o and stride == 1
+        self.way = nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
     def forward(self, x): return F.relu(self.b(self.a(x))+self.way(x))
 
 class SelectDetr(nn.Module):
@@ -816,14 +883,16 @@ class SelectDetr(nn.Module):
                  heads:Few=4,
                  ffn:Few=192, # Width inside the feed-forward parts
                  queries:Few=8, # Q
-                 pool:Few=2, # The encoder's keys and values are means over so many cells a side (spatial reduction, Wang et al., 2021: PVT)
+                 pool:Few=2, # The encoder's keys and values are means over so many cells a side (PVT: Wang et al.,
                 ):
         check_arguments(SelectDetr.__init__, locals(), 'SelectDetr')
-        if d % 4 or d % heads: raise ValueError(f'SelectDetr: d must be a multiple of 4 and of heads ({heads}), got {d}')
+        if d % 4 or d % heads:
+            raise ValueError(f'SelectDetr: d must be a multiple of 4 and of heads ({heads}), got {d}')
         super().__init__()
         w0, w1, w2 = widths
         self.width,self.queries,self.pool = d,queries,pool
-        self.backbone = nn.Sequential(_conv(3, w0, 2), Residual(w0, w1, 2), Residual(w1, w2, 2), Residual(w2, w2), nn.Conv2d(w2, d, 1))
+        self.backbone = nn.Sequential(_conv(3, w0, 2), Residual(w0, w1, 2), Residual(w1, w2, 2), Residual(w2, w2),
+                                      nn.Conv2d(w2, d, 1))
         self.encoder = nn.ModuleList(Layer(d, heads, ffn) for _ in range(layers[0]))
         self.decoder = nn.ModuleList(Layer(d, heads, ffn, cross=True) for _ in range(layers[1]))
         self.norm,self.query,self.place = nn.LayerNorm(d),nn.Linear(d, d),_mlp(4, d, d)
@@ -831,22 +900,27 @@ class SelectDetr(nn.Module):
         self.dense,self.heads = heads_of(),nn.ModuleList(heads_of() for _ in range(layers[1]))
         for c,b in (self.dense, *self.heads):
             nn.init.constant_(c.bias, -math.log(99)) # nothing is likely at first
-            nn.init.zeros_(b[-1].weight); nn.init.zeros_(b[-1].bias)
+            nn.init.zeros_(b[-1].weight)
+            nn.init.zeros_(b[-1].bias)
     def forward(self, x):
-        # only the convolutions: boxes need float32, as in bfloat16 the right half of 320 pixels comes in steps of more than one
-        with autocast(torch.float32 if torch.compiler.is_exporting() else pick_dtype(0, x.device, x.shape[-2]*x.shape[-1]), x.device): f = self.backbone(x).float()
+        # only the convolutions: boxes need float32; in bfloat16 the right half of 320 pixels has steps of more than one
+        dtype = torch.float32 if torch.compiler.is_exporting() else pick_dtype(0, x.device, x.shape[-2]*x.shape[-1])
+        with autocast(dtype, x.device, torch.is_autocast_cache_enabled()):
+            f = self.backbone(x).float()      # a recording keeps no casts
         (H, W), t = f.shape[-2:], f.flatten(2).transpose(1, 2)
         ys, xs = torch.meshgrid(*((torch.arange(n, device=x.device)+.5)/n for n in (H, W)), indexing='ij')
         centre = torch.stack((xs, ys), -1).flatten(0, 1)
         pos = sine_position(centre, self.width).to(t.dtype)
-        pool = lambda t: F.avg_pool2d(t.transpose(1, 2).unflatten(2, (H, W)), self.pool, ceil_mode=True).flatten(2).transpose(1, 2)
+        pool = lambda t: F.avg_pool2d(t.transpose(1, 2).unflatten(2, (H, W)), self.pool,
+                                      ceil_mode=True).flatten(2).transpose(1, 2)
         for l in self.encoder: t = l(t, pos, pool=pool)
         t = self.norm(t)
         anchors = torch.cat((centre, torch.full_like(centre, .15)), 1)
         logits, boxes = self.dense[0](t), (self.dense[1](t)+_logit(anchors)).sigmoid()
         aux = [(logits, boxes)]
         best = logits.detach().amax(-1).topk(min(self.queries, t.shape[1]), 1).indices[..., None]
-        ref, q = boxes.detach().gather(1, best.expand(-1, -1, 4)), self.query(t.gather(1, best.expand(-1, -1, self.width)))
+        ref, q = boxes.detach().gather(1,
+                                       best.expand(-1, -1, 4)), self.query(t.gather(1, best.expand(-1, -1, self.width)))
         for l, (c, b) in zip(self.decoder, self.heads):
             q = l(q, self.place(ref), t, pos)
             logits, boxes = c(q), (b(q)+_logit(ref)).sigmoid()
@@ -861,7 +935,7 @@ DETRS = { # name: arguments of `SelectDetr`
 }
 
 class Detector(nn.Module):
-    "A detection network with its preparation of images: takes (n,3,H,W) floats in 0…1, gives `logits` (n,Q,K or K+1), `boxes` (n,Q,4) and `aux`"
+    "A detector with its preparation: (n,3,H,W) floats in 0…1 to `logits` (n,Q,K or K+1), `boxes` (n,Q,4), `aux`"
     def __init__(self,
                  net:nn.Module, # A `SelectDetr` or `HubDetr`
                  name:str='', # For results
@@ -889,7 +963,8 @@ def create_detector(name:one_of(DETECTORS), # One of `DETRS` or `HUB`
     check_arguments(create_detector, {'name': name, 'classes': classes})
     kind, own = (HubDetr, HUB) if name in HUB else (SelectDetr, DETRS)
     if kind is SelectDetr and (odd := set(kw)-set(inspect.signature(kind).parameters)):
-        raise ValueError(f"{name} takes no {', '.join(map(str, sorted(odd)))}: it takes {', '.join(inspect.signature(kind).parameters)}")
+        raise ValueError(f"{name} takes no {', '.join(map(str, sorted(odd)))}: "
+                         f"it takes {', '.join(inspect.signature(kind).parameters)}")
     return Detector(kind(classes, **{**own[name], **kw}), name)
 
 # %% ../nbs/08_detr.ipynb #f261c5e0
@@ -904,7 +979,8 @@ def giou(a:torch.Tensor, # (...,4) cx, cy, w, h
     union = (area(a[..., :2], a[..., 2:])+area(b[..., :2], b[..., 2:])-inter).clamp_min(1e-9)
     return inter/union-(hull-union)/hull
 
-WEIGHTS = {True: (1., 5., 2.), False: (2., 5., 2.)} # with 'no object' (DETR) or with sigmoids (Deformable DETR): class, L1, GIoU
+WEIGHTS = {True: (1., 5., 2.),
+           False: (2., 5., 2.)} # with 'no object' (DETR) or with sigmoids (Deformable DETR): class, L1, GIoU
 
 def costs(logits:torch.Tensor, # (n,Q,K or K+1)
           boxes:torch.Tensor, # (n,Q,4)
@@ -923,6 +999,12 @@ def costs(logits:torch.Tensor, # (n,Q,K or K+1)
     return wc*cost+wb*torch.cdist(boxes, targets, p=1)-wg*giou(boxes[:, :, None], targets[:, None])
 
 # %% ../nbs/08_detr.ipynb #081fce6f
+def send(t:torch.Tensor, # On the CPU
+         device:torch.device,
+        ) -> torch.Tensor:
+    "A tensor on its way to a device, which is not waited for"
+    return t.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else t.to(device)
+
 @torch.no_grad()
 def match_layers(layers:list, # (logits, boxes) of each layer, as in `costs`
                  labels:torch.Tensor, # (n,M), −1: none
@@ -935,17 +1017,15 @@ def match_layers(layers:list, # (logits, boxes) of each layer, as in `costs`
     labels_there, *parts = told.split([labels.numel(), *(c.numel() for c in asked)])
     there = [l.nonzero()[:, 0].numpy() for l in labels_there.view(labels.shape) >= 0]
     pairs = [_pairs(part.view(c.shape).numpy(), there) for part,c in zip(parts, asked)]
-    flat = torch.from_numpy(np.concatenate(pairs, 1))
-    if labels.is_cuda: flat = flat.pin_memory()
-    flat = flat.to(labels.device, non_blocking=True)
+    flat = send(torch.from_numpy(np.concatenate(pairs, 1)), labels.device)
     return [tuple(t) for t in flat.split([p.shape[1] for p in pairs], 1)]
 
 def _pairs(cost, there):
-    "(3, number of pairs): image, query and object of each pair of least cost; cost is (n,Q,M), `there` the objects of each image"
+    "(3, pairs): image, query and object of the pairs of least cost; cost is (n,Q,M), `there` the objects of each image"
     found = [np.zeros((3, 0), np.int64)]
     for i,(c, t) in enumerate(zip(cost, there)):
         if not np.isfinite(c[:, t]).all():
-            raise NotFinite("what the detector predicts is no longer finite: try a lower learning rate, and see that the boxes are right")
+            raise NotFinite("what the detector predicts is no longer finite: lower lr, see that the boxes are right")
         q, o = linear_sum_assignment(c[:, t])
         found.append(np.stack([np.full(len(q), i), q, t[o]]))
     return np.concatenate(found, 1)
@@ -1012,9 +1092,10 @@ def mean_ap(found:list, # Of `detect`
             boxes:torch.Tensor, # (n,M,4)
             pixels:tuple, # Height and width in which small, medium and large are counted
             classes:list, # Names
-           ) -> dict: # map, map50, map75, map_small, map_medium, map_large (None: no such object), classes: {name: ap, ap50, precision (at recall 0…1 in steps of .05, IoU .5)}
-    "Mean average precision, in all and by class; raises `ValueError` where there is no object to be found"
-    if not (labels >= 0).any(): raise ValueError(f'there is no object in these {len(labels)} images: no precision can be measured')
+           ) -> dict: # map, map50, map75, map_small, … (None: no such object), classes: {name: ap, ap50, precision}
+    "Mean average precision, in all and by class (precision at recall 0…1 in steps of .05); raises without objects"
+    if not (labels >= 0).any():
+        raise ValueError(f'there is no object in these {len(labels)} images: no precision can be measured')
     from torchmetrics.detection import MeanAveragePrecision
     scale = torch.tensor([pixels[1], pixels[0]]*2)
     px = lambda d: {**d, 'boxes': box_convert(d['boxes'], 'cxcywh', 'xyxy').clamp(0, 1)*scale}
@@ -1025,22 +1106,28 @@ def mean_ap(found:list, # Of `detect`
     num = lambda v: None if v < 0 else round(float(v), 6)
     prec = r['precision'][..., 0, -1]       # (IoU, recall, class)
     ids = r['classes'].view(-1).tolist()
-    per = {classes[k]: dict(ap=num(r['map_per_class'].view(-1)[i]), ap50=num(prec[0, :, i].mean()), precision=[round(float(v), 4) for v in prec[0, ::5, i]]) for i,k in enumerate(ids) if k < len(classes)}
-    return {'map': num(r['map']), 'map50': num(r['map_50']), 'map75': num(r['map_75']), **{f'map_{s}': num(r[f'map_{s}']) for s in ('small', 'medium', 'large')}, 'classes': per}
+    def of(i):
+        curve = [round(float(v), 4) for v in prec[0, ::5, i]]
+        return dict(ap=num(r['map_per_class'].view(-1)[i]), ap50=num(prec[0, :, i].mean()), precision=curve)
+    per = {classes[k]: of(i) for i,k in enumerate(ids) if k < len(classes)}
+    return {'map': num(r['map']), 'map50': num(r['map_50']), 'map75': num(r['map_75']),
+            **{f'map_{s}': num(r[f'map_{s}']) for s in ('small', 'medium', 'large')}, 'classes': per}
 
 def precision_recall(found:list, # Of `detect`
                      labels:torch.Tensor, # (n,M)
                      boxes:torch.Tensor, # (n,M,4)
                      least:Share=.3, # Score from which a detection counts
                     ) -> dict: # precision (None without detections), recall
-    "Shares of detections that are right, and of objects that are found: same class, IoU of at least 0.5, each object once"
+    "Shares of detections that are right, and of objects that are found: same class, IoU of at least 0.5"
     check_arguments(precision_recall, {'least': least})
-    if not (labels >= 0).any(): raise ValueError(f'there is no object in these {len(labels)} images: no recall can be measured')
+    if not (labels >= 0).any():
+        raise ValueError(f'there is no object in these {len(labels)} images: no recall can be measured')
     corners = lambda b: box_convert(b, 'cxcywh', 'xyxy')
     right = said = there = 0
     for f, t in zip(found, unpack_boxes(labels, boxes)):
         keep = f['scores'] >= least
-        fits = (box_iou(corners(f['boxes'][keep]), corners(t['boxes'])) >= .5) & (f['labels'][keep][:, None] == t['labels'])
+        fits = box_iou(corners(f['boxes'][keep]), corners(t['boxes'])) >= .5
+        fits &= f['labels'][keep][:, None] == t['labels']
         for row in fits:        # the most certain first
             if len(hit := (row & fits.any(0)).nonzero()): right += 1; fits[:, hit[0]] = False
         said, there = said+int(keep.sum()), there+len(t['labels'])
@@ -1057,12 +1144,15 @@ def augment_boxes(x:torch.Tensor, # (n,3,H,W) floats
     "Flip, zoom, shift and shade images with their boxes, each differently"
     n, dev = len(x), x.device
     u = lambda *s: torch.rand(n, *s, device=dev)*2-1
-    a = (1/(1+zoom*u(1)))*torch.stack((torch.where(u() < 0, -1., 1.), torch.ones(n, device=dev)), 1) # output -> input: a·out + b
+    a = (1/(1+zoom*u(1)))*torch.stack((torch.where(u() < 0, -1., 1.), torch.ones(n, device=dev)),
+                                      1) # output -> input: a·out + b
     b = 2*shift*u(2)
     theta = torch.zeros(n, 2, 3, device=dev)
     theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = a[:, 0], a[:, 1], b
-    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode='border', align_corners=False)
-    x = ((x-x.mean((1, 2, 3), keepdim=True))*(1+colour*u(1, 1, 1))+x.mean((1, 2, 3), keepdim=True)*(1+colour*u(1, 1, 1))).clamp(0, 1)
+    x = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), padding_mode='border',
+                      align_corners=False)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = ((x-mean)*(1+colour*u(1, 1, 1))+mean*(1+colour*u(1, 1, 1))).clamp(0, 1)
     c, wh = ((boxes[..., :2]*2-1-b[:, None])/a[:, None]+1)/2, boxes[..., 2:]/a[:, None].abs()
     lo, hi = (c-wh/2).clamp(0, 1), (c+wh/2).clamp(0, 1)
     keep = (labels >= 0) & ((hi-lo).prod(-1) > wh.prod(-1)/3)
@@ -1088,7 +1178,8 @@ def evaluate_detector(model:Detector,
     "Mean average precision on a split, and precision and recall at one score"
     x, labels, boxes = data.read(split)
     found = detect(model, x)
-    return {**mean_ap(found, labels, boxes, tuple(round(s*data.scale) for s in x.shape[-2:]), data.classes), **precision_recall(found, labels, boxes)}
+    return {**mean_ap(found, labels, boxes, tuple(round(s*data.scale) for s in x.shape[-2:]), data.classes),
+            **precision_recall(found, labels, boxes)}
 
 class SetLoss(Callback):
     "The set loss as a callback, which tells the log its parts"
@@ -1101,7 +1192,9 @@ def average_precision_on(data:DetectionData,
                          split:str='val',
                          ): # Function of a model: map, map50, precision, recall
     "Measures detectors on a split"
-    def measure(model): return {k: v for k,v in evaluate_detector(model, data, split).items() if k in ('map', 'map50', 'precision', 'recall')}
+    def measure(model):
+        found = evaluate_detector(model, data, split)
+        return {k: found[k] for k in ('map', 'map50', 'precision', 'recall')}
     return measure
 
 @stage('detr_teacher', 'detr', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['model'])})
@@ -1120,7 +1213,8 @@ def train_detr(run,
     "Train a detector on real frames and their boxes"
     for split in ('train', 'val', 'test'): data.read(split)      # what is wrong with one of them is said now
     seed_all('init', model, seed)
-    net = create_detector(model, len(data.classes), **({'pretrained': pretrained} if pretrained else {})).to(pick_device())
+    net = create_detector(model, len(data.classes),
+                          **({'pretrained': pretrained} if pretrained else {})).to(pick_device())
     x, labels, boxes = data.read('train')
     say_crowded(net, labels)
     cb = SetLoss(net.softmax)
@@ -1129,7 +1223,8 @@ def train_detr(run,
     weights = round_weights(net.net)
     r = evaluate_detector(net, data)
     about = {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed}
-    params = {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment, 'shape': list(x.shape[1:])}
+    params = {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment,
+              'shape': list(x.shape[1:])}
     if pretrained: params |= {'pretrained': pretrained, 'arch': arch_of(net.net.net)}
     return weights, {**about, 'metrics': measured(r), 'classes': r['classes'], 'params': params}
 
@@ -1141,7 +1236,9 @@ def measured(r:dict, # Of `evaluate_detector`
 def say_crowded(net:Detector, labels:torch.Tensor):
     "Warn where images hold more objects than a detector can name"
     most = int((labels >= 0).sum(1).max())
-    if most > net.queries: warnings.warn(f'{net.name} can name {net.queries} objects an image, and there are up to {most}: the rest cannot be found; take a detector with more queries', stacklevel=3)
+    if most > net.queries:
+        warnings.warn(f'{net.name} can name {net.queries} objects an image, and there are up to {most}: '
+                      'the rest cannot be found; take a detector with more queries', stacklevel=3)
 
 # %% ../nbs/08_detr.ipynb #9084e3ca
 class DetectorSaid(BaseModel):
@@ -1166,16 +1263,19 @@ def require_shapes(build, # Function that makes a network
                    weights:dict, # Tensors by name
                   ):
     "Raise `ValueError` where weights are not those of a network, before the memory for one is taken"
-    if not isinstance(weights, dict) or not all(isinstance(t, torch.Tensor) for t in weights.values()): raise ValueError('the weights are no table of tensors')
-    with torch.device('meta'): own = build().state_dict()
-    bad = [f"{k}: {tuple(weights[k].shape) if k in weights else 'absent'} for {tuple(t.shape)}" for k,t in own.items() if k not in weights or weights[k].shape != t.shape]
-    bad += [f'{k}: not in the model' for k in weights if k not in own]
-    if bad: raise ValueError(f"weights are of another architecture than the result says: {len(bad)} differences, such as {'; '.join(bad[:3])}")
+    if not isinstance(weights, dict) or not all(isinstance(t, torch.Tensor) for t in weights.values()):
+        raise ValueError('the weights are no table of tensors')
+    with torch.random.fork_rng(devices=[]), torch.device('meta'): net = build()
+    bad = differences(net, weights)
+    if bad:
+        raise ValueError(f"weights are of another architecture than the result says: {'; '.join(bad[:3])}")
 
 def said_of(run:Run) -> DetectorSaid:
     "The description of a detector in a result, checked"
     r = run.result
-    p = r.get('params') if isinstance(r, dict) else None
-    try: return DetectorSaid.model_validate({**(p if isinstance(p, dict) else {}), 'model': r.get('model') if isinstance(r, dict) else None})
+    r = r if isinstance(r, dict) else {}
+    p = r.get('params')
+    try: return DetectorSaid.model_validate({**(p if isinstance(p, dict) else {}), 'model': r.get('model')})
     except ValidationError as e: first = e.errors(include_url=False)[0]
-    raise ValueError(f"the result of {run} is not a detector's: {'.'.join(map(str, first['loc']))} = {_short(first['input'])}")
+    at = '.'.join(map(str, first['loc']))
+    raise ValueError(f"the result of {run} is not a detector's: {at} = {_short(first['input'])}")

@@ -55,7 +55,7 @@ class Distill(Callback):
                  patch:float=0., # λ_patch
                  tau:float=4., # Temperature
                  probe:str='attention', # 'attention' (softmax row) or 'gram' (row 0 of F·Fᵀ)
-                 block:int|str=-1, # Which block is probed, of both
+                 block:Block=-1, # Which block is probed, of both
                  mixup:float=0., # α of mixup; 0: off
                  live:bool=True, # Ask the teacher in each step
                 ):
@@ -226,7 +226,7 @@ def batches_of(x, y, cb:Distill, bs:int) -> Batches:
 # %% ../nbs/06_distill.ipynb #49db9080
 def student_metrics(S:Classifier, T:Classifier,
                     x:torch.Tensor, y:torch.Tensor, # Test images and labels
-                    block:int|str=-1, # Which block is probed
+                    block:Block=-1, # Which block is probed
                    ) -> tuple: # metrics, the student's logits
     "What the results say of a student"
     ls, lt = predict(S, x), predict(T, x)
@@ -273,7 +273,7 @@ def distill(run,
             patch:Weight=0., # λ_patch
             tau:Positive=4., # Temperature
             probe:one_of(('attention', 'gram'))='attention', # 'attention' or 'gram'
-            block:int|str=-1, # Which block is probed
+            block:Block=-1, # Which block is probed
             augment:one_of(AUGMENT)='none', # One of `AUGMENT`
             mixup:Weight=0., # α of mixup
             labels:one_of(('asked', 'teacher'))='asked', # Of the cross-entropy: of the source, or what the teacher sees

@@ -26,7 +26,9 @@ def test_flops_are_torchs(bench):
 
 def test_comparison(bench, tmp_path, capsys):
     bench.main(['--size', 'digits', '--steps', '4', '--rounds', '1', '--stages', '--out', str(tmp_path)])
-    d = json.loads((tmp_path/'throughput.json').read_text())['distillation']
+    r = json.loads((tmp_path/'throughput.json').read_text())
+    d = r['distillation']
+    assert all(set(b['images_per_s']) == {'float32', 'bfloat16'} and b['chosen'] == 'float32' for b in r['precision'])
     assert (tmp_path/'throughput.md').read_text() in capsys.readouterr().out
     assert all(v > 0 for v in d['ratio_to_plain'].values()) and d['ratio_to_plain']['plain'] == 1
     for k, v in d['losses']['plain'].items(): assert v > 1e-3 and d['losses']['live'][k] == pytest.approx(v, rel=1e-4)

@@ -297,15 +297,16 @@ def test_arguments_of_sets(kw, says, folder, tried):
     tried.refused(f'get_detection with {kw}', lambda: get_detection(folder, **kw), says)
 
 def test_names(folder, tried, monkeypatch):
-    tried.refused('the empty name', lambda: get_detection(''), 'is empty')
-    tried.refused('no such name', lambda: get_detection('nowhere'), "neither 'scenes' nor a folder")
+    tried.refused('the empty name', lambda: get_detection(''), 'needs a name')
+    tried.refused('no such name', lambda: get_detection('nowhere'), "unknown data set 'nowhere': there are scenes, any folder")
     folder.joinpath('scenes').mkdir()
     for p in list(folder.iterdir()):
         if p.name != 'scenes': shutil.move(p, folder/'scenes')
     monkeypatch.chdir(folder)
-    with pytest.warns(UserWarning, match='the drawn set of that name is passed over'): data = get('scenes')
+    monkeypatch.setenv('DFKD_DATA', str(folder/'nowhere'))
+    with pytest.warns(UserWarning, match='the built-in set is passed over'): data = get('scenes')
     assert data.classes == ['bird', 'drone']
-    tried('`scenes`, where there is a folder scenes/', 'the folder; the drawn set is said to be passed over')
+    tried('`scenes`, where there is a folder scenes/', 'the folder; the built-in set is said to be passed over')
 
 def test_unused_class(folder, tried):
     for s in ('train', 'val', 'test'): rewrite(folder, s, lambda d: d['categories'].insert(0, dict(id=0, name='things', supercategory='none')))
@@ -320,7 +321,7 @@ def test_classes_by_name(folder, tried):
 
 def test_dropped_is_said(folder, tried):
     rewrite(folder, 'train', lambda d: d['annotations'].append(dict(id=50, image_id=0, category_id=1, bbox=[1, 1, 0, 5])))
-    with pytest.warns(UserWarning, match='train.json: left out 1 boxes without area'): data = get(folder)
+    with pytest.warns(UserWarning, match='train.json: left out boxes without area'): data = get(folder)
     assert data.identity['met']['train']['flat'] == 1
     tried('a box of zero width (COCO has some)', 'left out, counted and said')
 
@@ -494,3 +495,25 @@ def test_pretrained(tmp_path, monkeypatch, tried):
     again, x = load_detector(run), torch.rand(1, 3, 32, 32)
     with torch.no_grad(): assert torch.equal(again(x)['boxes'], mine.eval()(x)['boxes'])
     tried('a detector that started from published weights, in a run folder', 'built from its description; nothing is fetched')
+
+def test_interrupted_generator(tmp_path, monkeypatch, tried):
+    "A generator of scenes that is broken off goes on to the same bytes; a broken checkpoint is a fresh start."
+    import dfkd_nb.detr_distill as module
+    from dfkd_nb.runs import Due, Run
+    monkeypatch.setattr(Due, '__call__', lambda self, last=False: True)        # a checkpoint after each epoch
+    data = toy()
+    teacher = fake()
+    teacher.weights = create_detector('detr_micro', 4).eval().net.state_dict()
+    def train(root): return train_scene_generator(data, teacher, epochs=3, bs=4, widths=(4,), d_widths=(4,), z=4, axes=4, root=tmp_path/root)
+    whole, play = train('whole'), play_scenes
+    calls = []
+    def breaks(*args):
+        calls.append(1)
+        if len(calls) == 2: raise KeyboardInterrupt
+        return play(*args)
+    monkeypatch.setattr(module, 'play_scenes', breaks)
+    with pytest.raises(KeyboardInterrupt): train('broken')
+    monkeypatch.setattr(module, 'play_scenes', play)
+    again = train('broken')
+    assert again.result['weights'] == whole.result['weights'] and [r['epoch'] for r in again.result['log']] == [1, 2, 3]
+    tried('a generator of scenes, broken off after an epoch', 'the same bytes')

@@ -376,9 +376,8 @@ def test_command(tmp_path, tried, capsys):
     half = ['--mean', .5, .5, .5, '--std', .5, .5, .5]
     hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3})
     bundle = lambda out, *args: ['bundle', '--teacher', f'hf:{tmp_path}/hub', *args, '--out', tmp_path/out]
-    tried.command('other names than the folder has', bundle('x', '--classes', 'a,b,c'), 'not those of the teacher', capsys)
-    assert main(list(map(str, bundle('named')))) == 0 and main(list(map(str, bundle('sorted', '--classes', 'crow,owl,wren')))) == 0
-    assert Bundle(tmp_path/'named').classes == Bundle(tmp_path/'sorted').classes == BIRDS
+    tried.command('the names of the folder in another order', bundle('x', '--classes', 'crow,owl,wren'), 'own order', capsys)
+    assert main(list(map(str, bundle('named')))) == 0 and Bundle(tmp_path/'named').classes == BIRDS
     tried('a folder that names its classes, and no --classes', f'the card has them: {", ".join(BIRDS)}')
     timm_file(tmp_path/'w.safetensors', global_pool='avg', fc_norm=False)
     _tiny(tmp_path/'w.safetensors')
