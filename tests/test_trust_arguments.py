@@ -9,7 +9,6 @@ from dfkd_nb.runs import Ledger, project_root
 
 for p in sorted((project_root()/'dfkd_nb').glob('[a-z]*.py')): importlib.import_module(f'dfkd_nb.{p.stem}')
 STAGES = dict(sorted(runs.STAGES.items()))
-BOUNDED = set(STAGES) - {'adopt'}       # stages of which no argument is without bounds
 
 HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.inf, '', 'nope', '../x', 'ten', 'a\nb', b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},
            np.float32('nan'), np.int64(-1), np.array([1, 2]), Path('x'), object]
@@ -67,7 +66,7 @@ def test_defaults_are_what_they_say(name):
     for k, p in arguments(STAGES[name]).items():
         if p.default is not p.empty: assert takes(p, p.default), f'{k}={p.default!r}'
 
-@pytest.mark.parametrize('name', [pytest.param(n, marks=[] if n in BOUNDED else pytest.mark.xfail(strict=False, reason='not yet annotated')) for n in STAGES])
+@pytest.mark.parametrize('name', STAGES)
 def test_every_argument_has_bounds(name):
     loose = [k for k, p in arguments(STAGES[name]).items() if unbounded(p.annotation) and (p.default is not p.empty or p.annotation is not p.empty)]
     assert not loose, f"{name}: {', '.join(loose)} have no bounds"
