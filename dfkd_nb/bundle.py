@@ -12,7 +12,7 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'LONGEST', 'Word', 'ClassNames', 'Mea
            'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import contextlib, glob, json, math, os, re, shutil, tempfile
+import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 import torch, yaml
@@ -918,13 +918,15 @@ class WithoutData(ImageData):
 def match_classes(data:ImageData, # Real images
                   classes:list, # Names of the teacher's classes
                  ) -> ImageData: # With the teacher's classes, and labels that are positions in them
-    "Bring the labels of data to a teacher's classes, by name; raises `ValueError` where names are not the teacher's"
+    "Bring the labels of data to a teacher's classes, by name; some of them will do. Raises `ValueError` where names are not the teacher's"
     if list(data.classes) == list(classes): return data
-    other = [c for c in data.classes if c not in classes]
-    few = lambda names: ', '.join(names[:5]) + (f', … ({len(names)})' if len(names) > 5 else '')
-    if other: raise ValueError(f'the classes of {data.name} ({few(data.classes)}) are not those of the teacher ({few(classes)}): name the folders as the teacher names its classes')
-    place = torch.tensor([classes.index(c) for c in data.classes])
-    return ImageData(data.name, {s: (x, place[y]) for s,(x,y) in data._splits.items()}, classes)
+    try: places = class_places(classes, data.classes)
+    except ValueError:
+        if not set(data.classes) < set(classes): raise
+        warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
+        places = [classes.index(c) for c in data.classes]
+    places = torch.tensor(places)
+    return ImageData(data.name, {s: (x, places[y]) for s,(x,y) in data._splits.items()}, classes)
 
 def in_colour(data:ImageData,
               channels:int, # That the teacher takes
@@ -950,6 +952,7 @@ def compress(bundle:Bundle,
              **kw, # For `distill`; of the source 'teacher', for `invert`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
+    if not isinstance(source, str) and not hasattr(source, 'sample'): raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got {type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
     src = make_source(bundle, source) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)

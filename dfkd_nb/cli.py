@@ -14,7 +14,8 @@ from typing import Literal
 BOUNDS = { # command: option -> whose argument it is, or an annotation
     'bundle': {'size': 'bundle.gan_size:size', 'width': 'bundle.gan_size:width', 'epochs': 'gan.train_generator:epochs', 'guidance': 'gan.train_generator:lam',
                'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment', 'channels': Literal[1, 3], 'mean': 'bundle:Means', 'std': 'bundle:Deviations',
-               'licence': 'bundle:Text'},
+               'licence': 'bundle:Text',
+               'img_size': 'bundle.foreign_teacher:img_size', 'pool': 'bundle.foreign_teacher:pool'},
     'distill': {'size': 'checks:Size', 'images': 'distill.distill:n_images', 'epochs': 'distill.distill:epochs', 'rounds': 'inversion.invert:rounds',
                 'lr': 'distill.distill:lr', 'seed': 'distill.distill:seed'},
     'evaluate': {'size': 'checks:Size'},
@@ -41,7 +42,7 @@ def _bounded(a):
     "Hold what was given against the bounds; raises `ValueError` that names the option"
     from dfkd_nb.checks import check_value
     for option, where in BOUNDS.get(a.command, {}).items():
-        if getattr(a, option) is not None: setattr(a, option, check_value(bound_of(where), getattr(a, option), f'--{option}'))
+        if getattr(a, option) is not None: setattr(a, option, check_value(bound_of(where), getattr(a, option), f"--{option.replace('_', '-')}"))
 
 # %% ../nbs/13_cli.ipynb #79b476e7
 NOT_FOR = { # command: (options, when they would be ignored, why)
@@ -124,16 +125,20 @@ def _chance(K): return min(2/K, 1/K+.1) # accuracy below which a teacher of K cl
 def _teacher(a, data):
     "The foreign teacher, the data in its classes and channels, the names of the classes"
     from dfkd_nb.bundle import foreign_teacher, in_colour, match_classes
-    names = _named(a.classes) if data is None else data.classes
-    clf, arch = foreign_teacher(a.teacher, a.weights, len(names), a.mean, a.std, data.shape[0] if data is not None else a.channels)
-    names = getattr(clf, 'classes', None) or names           # of Hugging Face: its own count
+    named = data.classes if data is not None else _named(a.classes) if a.classes else None
+    K = None if data is not None or named is None else len(named)                  # else the weights know
+    chans = data.shape[0] if data is not None else a.channels
+    clf, arch = foreign_teacher(a.teacher, a.weights, K, a.mean, a.std, chans, a.img_size, a.pool)
+    counted = a.classes is not None and a.classes.isdigit()
+    names = clf.classes if clf.classes and (data is not None or named is None or counted) else named      # a Hugging Face teacher has its own
+    if names is None: raise ValueError(f'{a.teacher} does not say what its classes are called: name them, --classes cat,dog')
     if data is not None: data = match_classes(in_colour(data, clf.chans), names)
     return clf, arch, data, names
 
 # %% ../nbs/13_cli.ipynb #be9f7c11
 def _bundle(a):
     from dfkd_nb.bundle import free_place, gan_size, local_path
-    if not a.data and not a.classes: raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
+    if not a.data and not a.classes and not a.teacher.startswith('hf:'): raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
     if a.teacher.startswith('hf:'): a.teacher = f"hf:{local_path(a.teacher[3:], '--teacher hf:FOLDER')}"
     if a.weights is not None: a.weights = local_path(a.weights, '--weights')
     reads = [p for p in (a.data, a.weights, a.teacher.removeprefix('hf:')) if p and os.path.exists(os.path.expanduser(p))]
@@ -362,6 +367,8 @@ def _options_bundle(subs):
     option('--out', 'the folder to write', required=True)
     option('--size', 'pixels that images are brought to, and that are generated (32 for a folder; up to 128); the teacher sees them enlarged', type=int)
     option('--channels', 'without --data: of its images', type=int)
+    option('--img-size', 'pixels that the teacher takes, where its weights do not say', type=int)
+    option('--pool', 'what its answer is read from (token, avg, …), where its weights do not say')
     for k in ('mean', 'std'): option(f'--{k}', "normalisation, one value a channel of images in 0…1; default: the model's own", type=float, nargs='+')
     option('--epochs', 'of the generator', type=int)
     option('--guidance', 'λ of the attention loss', type=float)

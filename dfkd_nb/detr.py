@@ -706,8 +706,8 @@ def thaw(net:nn.Module) -> nn.Module:
     return net.requires_grad_(True)
 
 # %% ../nbs/08_detr.ipynb #c2655eac
-Few = Annotated[int, Field(ge=1, le=4096)] # widths, heads, queries, classes of a detector
-Layers = Annotated[int, Field(ge=1, le=64)]
+Few = kind('Few', int, ge=1, le=4096) # widths, heads, queries, classes of a detector
+Layers = kind('Layers', int, ge=1, le=64)
 TIMM_BACKBONES = ('resnet18', 'resnet34', 'resnet50', 'resnet101') # of timm, which some published detectors use
 
 class HubBackbone(BaseModel, extra='forbid'):

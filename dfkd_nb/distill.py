@@ -55,7 +55,7 @@ class Distill(Callback):
                  patch:float=0., # λ_patch
                  tau:float=4., # Temperature
                  probe:str='attention', # 'attention' (softmax row) or 'gram' (row 0 of F·Fᵀ)
-                 block:int|str=-1, # Which block is probed, of both
+                 block:Block=-1, # Which block is probed, of both
                  mixup:float=0., # α of mixup; 0: off
                  live:bool=True, # Ask the teacher in each step
                 ):
@@ -227,7 +227,7 @@ def batches_of(x, y, cb:Distill, bs:int) -> Batches:
 # %% ../nbs/06_distill.ipynb #49db9080
 def student_metrics(S:Classifier, T:Classifier,
                     x:torch.Tensor, y:torch.Tensor, # Test images and labels
-                    block:int|str=-1, # Which block is probed
+                    block:Block=-1, # Which block is probed
                    ) -> tuple: # metrics, the student's logits
     "What the results say of a student"
     ls, lt = predict(S, x), predict(T, x)

@@ -13,10 +13,8 @@ __all__ = ['GANS', 'Width', 'Widths', 'SNAPSHOTS', 'GAN_RECIPES', 'GPU_GANS', 'S
 # %% ../nbs/04_gan.ipynb #00aa325e
 from copy import deepcopy
 from functools import partial
-from typing import Annotated
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
-from pydantic import Field
 from torch import nn
 from .runs import *
 from .data import *
@@ -229,7 +227,7 @@ def attention_loss(ap:torch.Tensor, # (n,N) probes of generated images
 # %% ../nbs/04_gan.ipynb #ddd20087
 def read_probes(probes:Run, # A finished run of `class_probes`
                 teacher:Run, # Whose they shall be
-                block:int|str=-1, # Which block they shall be of
+                block:Block=-1, # Which block they shall be of
                ) -> torch.Tensor: # (K,N)
     "The class probes of a run; raises `ValueError` where they are not finite, or not of this teacher and block"
     cap = probes.weights['cap'].float()
@@ -260,7 +258,7 @@ class Guide:
     def __init__(self,
                  model:Classifier, # The teacher, frozen
                  cap:torch.Tensor, # Class probes (K,N)
-                 block:int|str=-1, # Which block is probed
+                 block:Block=-1, # Which block is probed
                  probe:str='attention', # 'attention' or 'gram'
                  size:int|tuple|None=None, # Central pixels that are looked at; default: all
                  images:int|None=None, # Images of a batch that are looked at; default: all
@@ -303,7 +301,7 @@ def guide_of(probes:Run, # Class probes
              teacher:Run, # A finished teacher
              model:Classifier, # The same, loaded and frozen
              shape:tuple, # (C, H, W) of the images
-             block:int|str=-1, # Which block is probed
+             block:Block=-1, # Which block is probed
              images:int|None=None, # Images of a batch that are looked at; default: all
              centred:bool=False, # Compare deviations from the mean class probe
             ) -> Guide:
@@ -492,8 +490,8 @@ def play(steps:tuple, # plain, guided: of `game_steps`
     return {k: round(float(v)/counts[k], 6) for k,v in sums.items()}
 
 # %% ../nbs/04_gan.ipynb #18e19bd9
-Width = Annotated[int, Field(ge=1, le=4096)]                                   # channels of a layer
-Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=6)]       # of a network's layers
+Width = kind('Width', int, ge=1, le=4096)                                       # channels of a layer
+Widths = kind('Widths', tuple[Width, ...], min_length=1, max_length=6)         # of a network's layers
 
 def check_game(data:ImageData,
                model:Classifier, # The teacher

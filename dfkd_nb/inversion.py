@@ -111,7 +111,7 @@ class Inversion:
                  steps:int=5, # Of the generator
                  lr:float=1e-2, # Adam's, of the generator and its inputs
                  view:str='affine', # One of `AUGMENT`, through which both look
-                 block:int|str=-1, # Which block is probed
+                 block:Block=-1, # Which block is probed
                  anew:bool=True, # Draw the first layer anew each round
                  terms:dict|None=None, # Changes to `TERMS`; also `contrast` and `vary`, for the generator
                 ):
@@ -443,7 +443,7 @@ class Plan:
         return ramp(i, .05*self.rounds*self.steps, self.end()*part, self.last*part)
 
 # %% ../nbs/10_ladder.ipynb #16a6639a
-Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], Size, Size], Field()]      # (C, H, W) of images
+Shape = kind('Shape', tuple[Annotated[int, Field(ge=1, le=16)], Size, Size])      # (C, H, W) of images
 
 def shape_for(T:Classifier, # Teacher
               data:ImageData|None,
@@ -663,7 +663,7 @@ def select_by_probes(teacher:Run,
                      probes:Run, # Class probes of that teacher
                      x:torch.Tensor, # uint8 (n,C,H,W)
                      share:float=.5, # Kept of each class that the teacher sees
-                     block:int|str=-1, # Which block is probed
+                     block:Block=-1, # Which block is probed
                     ) -> torch.Tensor: # Indices of those kept
     "The pictures that the teacher looks at as at its own classes"
     share = check_value(Share, share, 'share')

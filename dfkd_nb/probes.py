@@ -112,7 +112,7 @@ def _parts(net):
     if hasattr(net, 'config') and hasattr(net.config, 'num_attention_heads'): return _hugging_face(net)
     raise ValueError(f"{type(net).__name__} has no class-token attention to probe: take a vision transformer with a class token from timm, Hugging Face or torchvision")
 
-Block = Annotated[int, Field(ge=-256, le=255)] | Literal['mean']
+Block = kind('Block', Annotated[int, Field(ge=-256, le=255)] | Literal['mean'])
 
 class Probe:
     "While open, keeps the attention probes (and on request the tokens) of each forward pass of a vision transformer"

@@ -9,7 +9,6 @@ from dfkd_nb.runs import Ledger, project_root
 
 for p in sorted((project_root()/'dfkd_nb').glob('[a-z]*.py')): importlib.import_module(f'dfkd_nb.{p.stem}')
 STAGES = dict(sorted(runs.STAGES.items()))
-BOUNDED = set(STAGES) - {'adopt', 'distill', 'invert', 'train_generator'}       # stages of which no argument is without bounds
 
 HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.inf, '', 'nope', '../x', 'ten', 'a\nb', b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},
            np.float32('nan'), np.int64(-1), np.array([1, 2]), Path('x'), object]
@@ -67,7 +66,7 @@ def test_defaults_are_what_they_say(name):
     for k, p in arguments(STAGES[name]).items():
         if p.default is not p.empty: assert takes(p, p.default), f'{k}={p.default!r}'
 
-@pytest.mark.parametrize('name', [pytest.param(n, marks=[] if n in BOUNDED else pytest.mark.xfail(strict=False, reason='not yet annotated')) for n in STAGES])
+@pytest.mark.parametrize('name', STAGES)
 def test_every_argument_has_bounds(name):
     loose = [k for k, p in arguments(STAGES[name]).items() if unbounded(p.annotation) and (p.default is not p.empty or p.annotation is not p.empty)]
     assert not loose, f"{name}: {', '.join(loose)} have no bounds"
@@ -119,6 +118,9 @@ def test_deep_and_large():
         with pytest.raises(ValueError) as e: check_value(Count, v, 'x')
         assert len(str(e.value)) < 200 and '\n' not in str(e.value)
     while deep: deep = deep[0]          # by hand: Python would recur to free it
+
+@pytest.mark.parametrize('name', STAGES)
+def test_kinds_show_by_name(name): assert 'FieldInfo' not in str(inspect.signature(STAGES[name]))
 
 def test_shown_in_signatures():
     def f(epochs:Count=1, lr:Rate|None=None, aug:one_of(['none', 'flip'])='none', widths:tuple[Count, ...]=(1,)): ...
