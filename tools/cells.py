@@ -1,10 +1,18 @@
 "What every tool needs to know of a notebook: its cells' source, tags and nbdev directives, its module and its parameters. Standard library only."
-import ast, json, re
+import ast, json, os, re, sys
 from configparser import ConfigParser
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
+
+def use_this_package(environ=os.environ):
+    "The package of this checkout, for this process and those that it starts: it may be installed nowhere, or that of another."
+    if str(ROOT) not in sys.path: sys.path.insert(0, str(ROOT))
+    paths = environ.get('PYTHONPATH', '').split(os.pathsep)
+    if str(ROOT) not in paths: environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), *filter(None, paths)])
+
+use_this_package()
 
 def settings(root=ROOT):
     ini = ConfigParser(delimiters=['='], interpolation=None)

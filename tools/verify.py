@@ -15,9 +15,13 @@ POINTS = .1     # of accuracy, by which another machine's rounding may move it; 
 MAP50  = .5     # points of mAP@50, likewise
 FOUND  = 2      # points of objects found in generated scenes, likewise
 
+def of_record(path, result):
+    "What the library's loaders read of a finished run."
+    return SimpleNamespace(path=path, result=result, weights=load_tree(path))
+
 def evaluate(path, result, data):
     "(what was found, whether it agrees with the result)"
-    run = SimpleNamespace(result=result, weights=load_tree(path))
+    run = of_record(path, result)
     if result['stage'] == 'detr_generator': return scenes(path, run)
     x, y, *boxes = data.read('test')
     if boxes:
@@ -32,7 +36,7 @@ def scenes(path, run):
     "Likewise for a generator of scenes, by the teacher of record"
     name = f"detr_teacher-{run.result['dataset']}-default-*-seed{run.result['seed']}.safetensors"
     if (t := next(path.parent.glob(name), None)) is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
-    T = load_detector(SimpleNamespace(result=json.loads((path.parents[1]/'results'/f'{t.stem}.json').read_text(encoding='utf-8')), weights=load_tree(t)))
+    T = load_detector(of_record(t, json.loads((path.parents[1]/'results'/f'{t.stem}.json').read_text(encoding='utf-8'))))
     got, said = _asked(T, GanScenes(run).sample(400, run.result['seed'])), run.result['metrics']['asked_recall']
     return f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result', 100*abs(got - said) <= FOUND
 
