@@ -42,6 +42,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle._check_weights': ('your_teacher.html#_check_weights', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._classes_of': ('your_teacher.html#_classes_of', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._distinct': ('your_teacher.html#_distinct', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle._exists': ('your_teacher.html#_exists', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle._finite': ('your_teacher.html#_finite', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._fitted': ('your_teacher.html#_fitted', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._images_of': ('your_teacher.html#_images_of', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._listed': ('your_teacher.html#_listed', 'dfkd_nb/bundle.py'),

@@ -67,7 +67,7 @@ def test_what_is_built_offline(name, arch, tried, sealed):
     assert sum(p.numel() for p in net.parameters()) == sum(p.numel() for p in sketch(name, 3, arch).parameters())
     tried(f'{name}, built without network and without writing', f'{sum(p.numel() for p in net.parameters()):,} parameters')
 
-@pytest.mark.parametrize('what,arch', [('parameters', {'embed_dim': 16_384, 'depth': 256, 'num_heads': 1}), ('patches', {'img_size': 4096, 'patch_size': 1})])
+@pytest.mark.parametrize('what,arch', [('parameters', {'embed_dim': 16_384, 'depth': 8, 'num_heads': 1}), ('patches', {'img_size': 4096, 'patch_size': 1})])
 def test_size_is_looked_at_before_memory_is_taken(what, arch, tried):
     tried.refused(f'a network of too many {what}', lambda: create_net('vit_digits_teacher', 10, **arch), what)
 
@@ -81,7 +81,7 @@ def test_a_build_changes_no_random_number():
 VALUES = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=8), v, max_size=3), max_leaves=5)
 KEYS = st.sampled_from(['img_size', 'patch_size', 'embed_dim', 'depth', 'num_heads', 'mlp_ratio', 'in_chans', 'global_pool', 'init_values', 'config', 'head', 'pretrained_cfg']) | st.text(max_size=8)
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=80, deadline=None)
 @given(st.sampled_from(['vit_digits_student', TIMM, 'torchvision:vit_b_16', 'hf:vit', 'hf:dinov2']), st.dictionaries(KEYS, VALUES, max_size=2) | VALUES)
 def test_fuzz_of_arguments(name, arch):
     try: sketch(name, 3, arch)
@@ -220,6 +220,12 @@ def test_configurations_of_older_versions(change, tmp_path, tried):
     assert clf.classes == BIRDS and '_name_or_path' not in arch['config']
     tried(f'config.json with {str(change)[:50]}', 'read, and what describes no network left out')
 
+def test_a_folder_is_read_without_network_or_writing(tmp_path, request, tried):
+    net = hf_folder(tmp_path/'hub', 'DeiT', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3}, change={'_name_or_path': 'nobody/nothing', '_commit_hash': 'x'})
+    request.getfixturevalue('sealed')
+    same(foreign_teacher(f'hf:{tmp_path}/hub')[0], net)
+    tried('a folder that says where it came from', 'nothing is asked there')
+
 def test_folders(tmp_path, tried):
     "Shards, PyTorch files, names of older versions, timm's folders."
     half = {'image_mean': [.5]*3, 'image_std': [.5]*3}
@@ -243,10 +249,6 @@ def test_folders(tmp_path, tried):
     torch.save({f'_orig_mod.{k}': v for k, v in state.items()}, tmp_path/'hub/pytorch_model.bin')
     same(foreign_teacher(f'hf:{tmp_path}/hub')[0], net)
     tried('pytorch_model.bin of a compiled model', 'read as tensors, the prefix taken off')
-    older = {k.replace('attention.q_proj', 'attention.attention.query').replace('attention.k_proj', 'attention.attention.key'): v for k, v in state.items()}
-    torch.save(older, tmp_path/'hub/pytorch_model.bin')
-    try: same(foreign_teacher(f'hf:{tmp_path}/hub')[0], net)
-    except ValueError as e: assert 'does not fit' in str(e)
     (tmp_path/'timm').mkdir()
     net = timm_file(tmp_path/'timm/model.safetensors')
     (tmp_path/'timm/config.json').write_text(json.dumps({'architecture': TIMM, 'num_classes': 3, 'model_args': TINY, 'label_names': BIRDS, 'pretrained_cfg': {'mean': [.5]*3, 'std': [.5]*3, 'url': 'http://127.0.0.1:9/x'}}))
@@ -325,6 +327,16 @@ def test_files_of_weights(tmp_path, tried):
         assert read_weights(p).keys() == {'a'}
     assert not Path('/tmp/dfkd-evil').exists()
 
+def test_names_of_files_and_tensors(tmp_path, tried):
+    for what, name in (('a name of 10,000 characters', 'x'*10_000), ('a name with a null', 'a\0b')):
+        tried.refused(f'weights: {what}', lambda: read_weights(name), 'no name of a file|there is no|control', (ValueError, FileNotFoundError))
+        tried.refused(f'hf: {what}', lambda: foreign_teacher(f'hf:{name}'), 'no name of a file|there is no|control', (ValueError, FileNotFoundError))
+    save_file({'module.'*50_000+'a': torch.zeros(1)}, tmp_path/'w.safetensors')
+    tried.refused('a tensor whose name has 350,000 characters', lambda: _tiny(tmp_path/'w.safetensors', classes=3), 'does not fit|header')
+    for model in ('hf:vit', 'torchvision:vit_b_16', 'local-dir:x', 'nope', 7, None, ['resnet18']):
+        (tmp_path/'config.json').write_text(json.dumps({'architecture': model}))
+        tried.refused(f"a folder of timm's model {model!r}", lambda: foreign_teacher(f'hf:{tmp_path}'), 'timm has no model')
+
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
 def test_weights_that_are_not_finite(value, tmp_path, tried):
     net = timm_file(tmp_path/'w.safetensors')
@@ -353,14 +365,14 @@ def test_classes_of_other_names(own, data, tried):
 def test_names_of_adopted_classes(tmp_path, tried):
     hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3})
     clf, arch = foreign_teacher(f'hf:{tmp_path}/hub')
-    for names, says in ((['a', 'b'], '2 are named'), (['a', 'b', 'b'], 'twice'), (['a', '', 'c'], 'printable'), (['a', None, 'c'], 'printable'), (['a', float('nan'), 'c'], 'finite'), (['a', 'x'*300, 'c'], 'printable'),
+    for names, says in ((['a', 'b'], '2 are named'), (['a', 'b', 'b'], 'twice'), (['a', ' b', 'c'], 'printable'), (['a', '', 'c'], 'printable'), (['a', None, 'c'], 'printable'), (['a', float('nan'), 'c'], 'finite'), (['a', 'x'*300, 'c'], 'printable'),
                         (['a', 'b\x00', 'c'], 'control'), (sorted(BIRDS), 'own order'), ([], '0 are named')):
         tried.refused(f'a teacher of three classes named {str(names)[:40]}', lambda: adopt(clf, names, arch, root=tmp_path/'runs'), says)
     tried.refused('arguments of another network', lambda: adopt(clf, BIRDS, {'config': {**HF, 'hidden_size': 32}}, root=tmp_path/'runs'), 'cannot be built again')
     assert own_names(['crane', 'wren', 'crane'], 'x') == ['crane (0)', 'wren', 'crane (2)'] and read_preparation(tmp_path) == {'noted': {}}
     assert not list((tmp_path/'runs').rglob('result.json'))
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(['model_type', 'hidden_size', 'num_hidden_layers', 'id2label', 'architectures', 'image_size', 'architecture', 'model_args', 'pretrained_cfg', 'num_labels', 'problem_type']) | st.text(max_size=5), VALUES, max_size=4) | VALUES)
 def test_fuzz_of_configurations(said):
     import tempfile
