@@ -66,7 +66,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle._todays_names': ('your_teacher.html#_todays_names', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._torch_file': ('your_teacher.html#_torch_file', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._types': ('your_teacher.html#_types', 'dfkd_nb/bundle.py'),
-                                'dfkd_nb.bundle._unnamed': ('your_teacher.html#_unnamed', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._version': ('your_teacher.html#_version', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._with_size': ('your_teacher.html#_with_size', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._word': ('your_teacher.html#_word', 'dfkd_nb/bundle.py'),
