@@ -184,21 +184,20 @@ def read_preparation(folder:Path, # With `preprocessor_config.json`, perhaps
     return {**{k: [x/scale for x in v] for k,v in spread.items()}, 'noted': noted}
 
 # %% ../nbs/12_your_teacher.ipynb #dc178868
-def _unnamed(names): return all(n == str(i) for i,n in enumerate(names))
-
 def class_places(own:list|None, # Names of the model's classes, in the order of its answers; None: it has none
                  data:list, # Names of the data's classes, in the order of their labels
                 ) -> list: # For each class of the data, its place in the model's answers
-    "Bring two lists of classes together by name; raises `ValueError` where they are not the same classes"
+    "Bring classes together by name; raises `ValueError` where the data have one that the model has not"
     data = list(map(str, data))
     own = data if own is None else list(map(str, own))
     for key in (str, lambda n: re.sub(r'[\s_-]+', ' ', unicodedata.normalize('NFC', n)).strip().casefold()):
         places = {key(n): i for i,n in enumerate(own)}
-        if len(places) == len(own) == len(data) and {key(n) for n in data} == set(places): return [places[key(n)] for n in data]
-    if len(own) == len(data) and (_unnamed(own) or _unnamed(data)): return list(range(len(data)))
-    lost, more = [n for n in own if n not in data], [n for n in data if n not in own]
-    say = [f"{what} {', '.join(n[:40] for n in names[:4])}{', …' if len(names) > 4 else ''}" for what,names in (('only the teacher knows', lost), ('only the data have', more)) if names]
-    raise ValueError(f"the teacher's {len(own)} classes are not the data's {len(data)} ({'; '.join(say)}): name the folders of the data as the teacher names its classes")
+        distinct = len(places) == len(own) and len({key(n) for n in data}) == len(data)
+        if distinct and {key(n) for n in data} <= set(places): return [places[key(n)] for n in data]
+    def few(names): return ', '.join(n[:40] for n in names[:5]) + (f', … ({len(names)})' if len(names) > 5 else '')
+    more = [n for n in data if n not in own] or data
+    raise ValueError(f"the classes of the data ({few(data)}) are not those of the teacher ({few(own)}), such as {more[0][:40]}: "
+                     'name the folders (of an .npz, class_names) as the teacher names its classes')
 
 # %% ../nbs/12_your_teacher.ipynb #9e0803b7
 def _side_of(tokens, prefix):
@@ -365,9 +364,11 @@ def _shown(shape): return '×'.join(map(str, shape))
 def _new_student(student, params):
     "A student for a teacher of these params, not yet trained; raises `ValueError` for one that takes other images"
     K, C = params['num_classes'], len(params['mean'])
-    S = create_classifier(student, K, {'mean': params['mean'], 'std': params['std']}, **({} if student in MODELS else {'in_chans': C}))
+    S = create_classifier(student, K, {'mean': params['mean'], 'std': params['std']})
     try: check_labels(S, K)
-    except RuntimeError as e: raise ValueError(f'{student} does not take images of {C} channel(s): choose another student, or one of timm ({str(e)[:80]})') from None
+    except RuntimeError as e:
+        raise ValueError(f'{student} does not take images of {C} channel(s): choose another student, or one of timm '
+                         f'({str(e)[:80]})') from None
     return S
 
 def _patches(models, shape):
@@ -406,17 +407,22 @@ def preflight(teacher:Run, # A finished teacher
     check_arguments(preflight, locals())
     T, p = load_classifier(teacher), teacher.result['params']
     K, C = p['num_classes'], len(p['mean'])
-    if shape[0] not in (1, C): raise ValueError(f'the teacher takes images of {C} channel(s), the source gives {shape[0]}: convert the images')
-    if any(m > 1 or s > 1 for m,s in zip(p['mean'], p['std'])): raise ValueError(f"mean {p['mean']} and std {p['std']} are those of images in 0…255: divide them by 255")
+    if shape[0] not in (1, C):
+        raise ValueError(f'the teacher takes images of {C} channel(s), the source gives {shape[0]}: convert the images')
+    if any(m > 1 or s > 1 for m,s in zip(p['mean'], p['std'])):
+        raise ValueError(f"mean {p['mean']} and std {p['std']} are those of images in 0…255: divide them by 255")
     S = _new_student(student, p)
-    if n_params(S) >= n_params(T): raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher ({n_params(T):,}): choose a smaller one')
+    if n_params(S) >= n_params(T):
+        raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher '
+                         f'({n_params(T):,}): choose a smaller one')
     if T.training: raise ValueError('the teacher is in training mode: call eval()')
     brought = [f'brought to {m.size}×{m.size} for the {who}' for who,m in (('teacher', T), ('student', S)) if m.size and m.size != shape[-1]]
     found = _patches({'teacher': T, 'student': S.to(next(T.parameters()).device).eval()}, shape)
     return [('teacher', f'{T.name}, {n_params(T):,} parameters, {K} classes, in eval mode'),
             ('student', f'{student}, {n_params(S):,} parameters, {n_params(T)/n_params(S):.1f} times fewer'),
             ('images', ', '.join([_shown(shape), *brought])),
-            ('normalisation', f"mean {[round(v, 3) for v in p['mean']]}, std {[round(v, 3) for v in p['std']]}, of images in 0…1"),
+            ('normalisation', f"mean {[round(v, 3) for v in p['mean']]}, std {[round(v, 3) for v in p['std']]}, of "
+                              f"images in 0…1"),
             ('attention', f"of {found['teacher']} patches, the student's of {found['student']}"),
             ('memory', f'{_memory(T, S, shape[-1], bs)} to train with batches of {bs}'),
             *(_look(T, x, K) if x is not None else [])]
@@ -449,7 +455,8 @@ def memorisation(generator:Run, # A finished run of `train_generator`
     d, i = nearest(x, train)
     t, _ = nearest(test, train)
     bar = t.quantile(.01).item()
-    audit = {'generated': n, 'too_near': (d < bar).float().mean().item(), 'expected': .01, 'median_generated': d.median().item(),
+    audit = {'generated': n, 'too_near': (d < bar).float().mean().item(), 'expected': .01,
+             'median_generated': d.median().item(),
              'median_test': t.median().item(), 'nearest_generated': d.min().item(), 'nearest_test': t.min().item()}
     return audit, x, d, i
 
@@ -465,9 +472,12 @@ def local_path(path:str|Path, # As it was typed
               ) -> Path: # Absolute; links are not resolved
     "A file or folder on this machine; raises `ValueError` for an empty text and for an address"
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ''
-    if not isinstance(text, str) or not text.strip() or '\0' in text: raise ValueError(f'{what}: {text!r} names no file or folder')
-    if not text.isascii() and text.encode(errors='ignore').decode() != text: raise ValueError(f'{what}: {text!r} is no name in UTF-8: rename it')
-    if re.match(r'[A-Za-z][A-Za-z0-9+.-]*://', text): raise ValueError(f'{what}: {text} is an address: get it first, and name the file or folder on this machine')
+    if not isinstance(text, str) or not text.strip() or '\0' in text:
+        raise ValueError(f'{what}: {text!r} names no file or folder')
+    if not text.isascii() and text.encode(errors='ignore').decode() != text:
+        raise ValueError(f'{what}: {text!r} is no name in UTF-8: rename it')
+    if re.match(r'[A-Za-z][A-Za-z0-9+.-]*://', text):
+        raise ValueError(f'{what}: {text} is an address: get it first, and name the file or folder on this machine')
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 def keep_apart(path:Path, # What shall be written
@@ -477,7 +487,8 @@ def keep_apart(path:Path, # What shall be written
     "Raise `ValueError` where `path` is `other`, or lies inside that folder"
     mine, theirs = Path(os.path.realpath(path)), Path(os.path.realpath(other))
     if mine == theirs: raise ValueError(f'{what}: {path} is read as well: name another place')
-    if mine.is_relative_to(theirs): raise ValueError(f'{what}: {path} lies inside {other}, which is read: name a place outside of it')
+    if mine.is_relative_to(theirs):
+        raise ValueError(f'{what}: {path} lies inside {other}, which is read: name a place outside of it')
 
 def _writable(path, what):
     "Try, in the nearest folder that there is, whether something can be made"
@@ -496,13 +507,15 @@ def free_place(path:str|Path, # Folder, or file, that shall be written
     "The place if it is free and can be written; raises `ValueError` or `FileExistsError` that say what is in the way"
     path = local_path(path, what)
     most, whole = LONGEST
-    if len(os.fsencode(path.name)) > most or len(os.fsencode(path)) > whole: raise ValueError(f'{what}: the name {path.name[:40]}… is too long: choose a shorter one')
+    if len(os.fsencode(path.name)) > most or len(os.fsencode(path)) > whole:
+        raise ValueError(f'{what}: the name {path.name[:40]}… is too long: choose a shorter one')
     for other in inputs: keep_apart(path, other, what)
     try: there = os.path.lexists(path) and ('link' if path.is_symlink() else 'folder' if path.is_dir() else 'file')
     except OSError as e: raise ValueError(f'{what}: {path} cannot be used ({e.strerror})') from None
     if there == 'link': raise ValueError(f'{what}: {path} is a link: name a place of its own')
     if there and file: raise FileExistsError(f'{what}: {path} is there already: name another file, or remove it')
-    if there == 'file' or there and any(path.iterdir()): raise FileExistsError(f'{what}: {path} is there already: choose another folder')
+    if there == 'file' or there and any(path.iterdir()):
+        raise FileExistsError(f'{what}: {path} is there already: choose another folder')
     _writable(path, what)
     return path
 
@@ -666,7 +679,8 @@ RESULTS = {'teacher': _TeacherResult, 'probes': _ProbesResult, 'generator': _Gen
 # %% ../nbs/12_your_teacher.ipynb #eb18f3b8
 def _types():
     "Types of tensors that are no floats, by the names that the head of a file has for them"
-    return {'BOOL': torch.bool, 'U8': torch.uint8, 'I8': torch.int8, 'I16': torch.int16, 'I32': torch.int32, 'I64': torch.int64}
+    return {'BOOL': torch.bool, 'U8': torch.uint8, 'I8': torch.int8, 'I16': torch.int16, 'I32': torch.int32,
+            'I64': torch.int64}
 
 def outline(path:Path, # File of `save_tree`
            ) -> dict: # Its tree, of tensors without storage
@@ -674,7 +688,8 @@ def outline(path:Path, # File of `save_tree`
     meta, header = tensor_header(path)
     empty = {k: torch.empty(h['shape'], dtype=_types().get(h['dtype'], torch.float32), device='meta') for k,h in header.items()}
     try: return _unpack(parse_json(meta['tree'], path, depth=128), empty)
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError): raise ValueError(f'{path} does not say how its tensors belong together: it is no file of weights of ours') from None
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
+        raise ValueError(f'{path} does not say how its tensors belong together: it is no file of weights of ours') from None
 
 def skeleton(result:dict, # Of a teacher or a student, after `read_as`
             ) -> Classifier: # Without storage
@@ -701,23 +716,30 @@ def _check_net(path, result):
     "A teacher's or a student's weights against the network, before they are read"
     clf = skeleton(result)
     _same_shapes(path, outline(path), clf.net)
-    if n_params(clf) != result['params']['parameters']: raise ValueError(f"{path}: the network has {n_params(clf):,} parameters, its result says {result['params']['parameters']:,}")
+    if n_params(clf) != result['params']['parameters']:
+        raise ValueError(f"{path}: the network has {n_params(clf):,} parameters, its result says "
+                         f"{result['params']['parameters']:,}")
     return clf
 
 def _check_generator(path, result):
     have, p = outline(path), result['params']
     with torch.device('meta'): G = GANS[result['model']][0](**p['arch'])
-    if not isinstance(have, dict) or set(have) != {'raw', 'ema'}: raise ValueError(f"{path} does not hold a generator, raw and averaged")
+    if not isinstance(have, dict) or set(have) != {'raw', 'ema'}:
+        raise ValueError(f"{path} does not hold a generator, raw and averaged")
     for which in have: _same_shapes(path, have[which], G)
-    if n_params(G) != p['parameters']: raise ValueError(f"{path}: the generator has {n_params(G):,} parameters, its result says {p['parameters']:,}")
+    if n_params(G) != p['parameters']:
+        raise ValueError(f"{path}: the generator has {n_params(G):,} parameters, its result says {p['parameters']:,}")
     C, H, W = p['shape']
-    if C != p['arch']['chans'] or max(H, W) > G.size: raise ValueError(f"{path}: a generator of {p['arch']['chans']}×{G.size}×{G.size} cannot give images of {C}×{H}×{W}")
+    if C != p['arch']['chans'] or max(H, W) > G.size:
+        raise ValueError(f"{path}: a generator of {p['arch']['chans']}×{G.size}×{G.size} cannot give images of "
+                         f"{C}×{H}×{W}")
 
 def _check_weights(path, result):
     "Read the weights: finite, and those that the result speaks of"
     weights = load_tree(path)
     require_finite(weights, str(path))
-    if weights_hash(_flat(weights)) != result['weights']: raise ValueError(f'{path}: these are not the weights that its result speaks of')
+    if weights_hash(_flat(weights)) != result['weights']:
+        raise ValueError(f'{path}: these are not the weights that its result speaks of')
     return weights
 
 # %% ../nbs/12_your_teacher.ipynb #063b8a9b
@@ -732,8 +754,10 @@ def _card(parts, classes, licence, audit, note, files):
     r = {name: run.result for name,run in parts.items()}
     p = r['teacher']['params']
     names = list(map(str, classes or p.get('classes') or range(p['num_classes'])))
-    told = {'model': r['teacher']['model'], 'parameters': p['parameters'], 'mean': p['mean'], 'std': p['std'], 'trained_on': r['teacher']['dataset']}
-    return {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence, 'classes': names, 'teacher': {**told, **r['teacher']['metrics']},
+    told = {'model': r['teacher']['model'], 'parameters': p['parameters'], 'mean': p['mean'], 'std': p['std'],
+            'trained_on': r['teacher']['dataset']}
+    return {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence, 'classes': names,
+            'teacher': {**told, **r['teacher']['metrics']},
             'images': {'shape': r['generator']['params']['shape'] if 'generator' in r else None},
             'read_to_make_it': {name: x['images_read'] for name,x in r.items()}, 'memorisation': audit, 'note': note, 'files': files}
 
@@ -750,6 +774,7 @@ def sweep(out:Path # Place that a killed process was about to write
         pid = re.fullmatch(r'\d+', f.name.removeprefix(f'.{out.name}.'))
         if pid and f.is_dir() and not f.is_symlink() and not _alive(int(pid[0])): shutil.rmtree(f, ignore_errors=True)
 
+# %% ../nbs/12_your_teacher.ipynb #2b14029b
 @contextlib.contextmanager
 def _assembled(out):
     "A folder beside `out` that becomes `out` when all is in it"
@@ -763,7 +788,8 @@ def _assembled(out):
         tmp.rename(out)
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
-def _write_card(path, card): path.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
+def _write_card(path, card): path.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True),
+                                             encoding='utf-8')
 
 # %% ../nbs/12_your_teacher.ipynb #83981c4e
 def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist, or be empty
@@ -790,11 +816,15 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
 # %% ../nbs/12_your_teacher.ipynb #87ebf410
 def _of_card(path):
     "The card of a bundle, and nothing else of it"
-    if not (path/'card.yaml').is_file(): raise ValueError(f'{path} is not a bundle: it has no card.yaml (`dfkd bundle` makes one)')
+    if not (path/'card.yaml').is_file():
+        raise ValueError(f'{path} is not a bundle: it has no card.yaml (`dfkd bundle` makes one)')
     if (path/'card.yaml').is_symlink(): raise ValueError(f'{path}/card.yaml is a link, not a card')
     card = read_yaml(path/'card.yaml', most=1<<19, depth=8)
-    if not isinstance(card, dict) or type(card.get('format')) is not int: raise ValueError(f'{path}/card.yaml is not the card of a bundle')
-    if card['format'] > FORMAT: raise ValueError(f"{path} is a bundle of format {card['format']}, this version of dfkd_nb reads up to {FORMAT}: upgrade dfkd_nb")
+    if not isinstance(card, dict) or type(card.get('format')) is not int:
+        raise ValueError(f'{path}/card.yaml is not the card of a bundle')
+    if card['format'] > FORMAT:
+        raise ValueError(f"{path} is a bundle of format {card['format']}, this version of dfkd_nb reads up to "
+                         f"{FORMAT}: upgrade dfkd_nb")
     read_as(Card, card, f'{path}/card.yaml')
     return card
 
@@ -803,14 +833,18 @@ def _listed(path, card):
     has = [part for part in PARTS if any(f.startswith(f'{part}/') for f in card['files'])]
     if 'teacher' not in has: raise ValueError(f'{path} has no teacher')
     want = {f'{part}/{f}' for part in has for f in FILES}
-    if want != set(card['files']): raise ValueError(f"{path}/card.yaml lists other files than a bundle has: {', '.join(sorted(want ^ set(card['files'])))[:200]}")
+    if want != set(card['files']):
+        raise ValueError(f"{path}/card.yaml lists other files than a bundle has: "
+                         f"{', '.join(sorted(want ^ set(card['files'])))[:200]}")
     try: check_files(path, card['files'], but=('card.yaml',))
     except (ValueError, OSError) as e: raise ValueError(f'{path} is damaged: {e}; get it anew') from None
     return has
 
 def _agree(path, what, said, found):
     "Raise `ValueError` where two files of a bundle say different things"
-    if said != found: raise ValueError(f'{path} contradicts itself: {what} is {str(said)[:60]} in one of its files, and {str(found)[:60]} in another')
+    if said != found:
+        raise ValueError(f'{path} contradicts itself: {what} is {str(said)[:60]} in one of its files, and '
+                         f'{str(found)[:60]} in another')
 
 # %% ../nbs/12_your_teacher.ipynb #b1a7ca52
 def _same_story(path, card, r):
@@ -824,18 +858,23 @@ def _same_story(path, card, r):
     _agree(path, "the teacher's data", told.pop('trained_on'), r['teacher']['dataset'])
     _agree(path, "what was measured of the teacher", told, r['teacher']['metrics'])
     _agree(path, 'what was read', card['read_to_make_it'], {name: x['images_read'] for name,x in r.items()})
-    _agree(path, 'the shape of images', card['images']['shape'], r['generator']['params']['shape'] if 'generator' in r else None)
+    _agree(path, 'the shape of images', card['images']['shape'],
+           r['generator']['params']['shape'] if 'generator' in r else None)
     if 'generator' in r: _agree(path, 'the number of classes', r['generator']['params']['arch']['classes'], K)
-    for name in set(r)-{'teacher'}: _agree(path, f'the teacher of the {name}', r[name]['config']['teacher']['weights'], r['teacher']['weights'])
+    for name in set(r)-{'teacher'}: _agree(path, f'the teacher of the {name}',
+                                           r[name]['config']['teacher']['weights'], r['teacher']['weights'])
     if {'probes', 'generator'} <= r.keys() and r['generator']['config'].get('probes'):
-        _agree(path, 'the probes of the generator', r['generator']['config']['probes']['weights'], r['probes']['weights'])
+        _agree(path, 'the probes of the generator', r['generator']['config']['probes']['weights'],
+               r['probes']['weights'])
 
 def _check_probes(path, result, K, N):
     "The head of a file of class probes against the teacher"
     have = outline(path)
     cap = have.get('cap') if isinstance(have, dict) else None
-    if not isinstance(cap, torch.Tensor) or tuple(cap.shape) != (K, N): raise ValueError(f'{path} does not hold class probes of {K} classes and {N} patches, as the teacher has them')
-    if result['params']['patches'] != N: raise ValueError(f"{path}: probes of {N} patches, its result says {result['params']['patches']}")
+    if not isinstance(cap, torch.Tensor) or tuple(cap.shape) != (K, N):
+        raise ValueError(f'{path} does not hold class probes of {K} classes and {N} patches, as the teacher has them')
+    if result['params']['patches'] != N:
+        raise ValueError(f"{path}: probes of {N} patches, its result says {result['params']['patches']}")
 
 def _check_shares(path, result, weights):
     "Attention probes are shares"
@@ -882,7 +921,8 @@ class Bundle:
         return f"Bundle({self.path}: {self.card['teacher']['model']}, {len(self.classes)} classes; {has}; licence: {' '.join(self.card['licence'].split())[:80]})"
 
 # %% ../nbs/12_your_teacher.ipynb #944bcf21
-SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and images inverted from the teacher', 'drawn': 'pictures drawn by a program',
+SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and images inverted from the teacher',
+           'drawn': 'pictures drawn by a program',
            'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
 ALONE = dict(drawn=10_000, terms=dict(vary=2.))       # of a teacher whose data nobody knows, images are inverted at all contrasts, and the memory begins with drawn pictures
@@ -900,7 +940,8 @@ def make_source(bundle:Bundle,
     "An image source by name; raises `ValueError` for what the bundle cannot give"
     mean, K = bundle.teacher.result['params']['mean'], len(bundle.classes)
     if what == 'gan':
-        if bundle.generator is None: raise ValueError(f'{bundle.path} has no generator: use another source, or a bundle made with data')
+        if bundle.generator is None:
+            raise ValueError(f'{bundle.path} has no generator: use another source, or a bundle made with data')
         return GanSource(bundle.generator)
     if what == 'noise': return NoiseSource(bundle.shape, K)
     if what == 'drawn': return DrawnSource(bundle.shape, K, mean)
@@ -920,12 +961,8 @@ def match_classes(data:ImageData, # Real images
                  ) -> ImageData: # With the teacher's classes, and labels that are positions in them
     "Bring the labels of data to a teacher's classes, by name; some of them will do. Raises `ValueError` where names are not the teacher's"
     if list(data.classes) == list(classes): return data
-    try: places = class_places(classes, data.classes)
-    except ValueError:
-        if not set(data.classes) < set(classes): raise
-        warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
-        places = [classes.index(c) for c in data.classes]
-    places = torch.tensor(places)
+    if len(data.classes) < len(classes): warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
+    places = torch.tensor(class_places(classes, data.classes))
     return ImageData(data.name, {s: (x, places[y]) for s,(x,y) in data._splits.items()}, classes)
 
 def in_colour(data:ImageData,
@@ -942,8 +979,11 @@ def fits_memory(n:int, # Images
     "Raise `ValueError` for more images than this machine's memory can hold"
     wanted = n*math.prod(shape)
     here = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else 2**63
-    if wanted > here: raise ValueError(f"{n:,} images of {'×'.join(map(str, shape))} pixels take {wanted/2**30:,.0f} GiB, this machine has {here/2**30:,.0f}: take fewer")
+    if wanted > here:
+        raise ValueError(f"{n:,} images of {'×'.join(map(str, shape))} pixels take {wanted/2**30:,.0f} GiB, this "
+                         f"machine has {here/2**30:,.0f}: take fewer")
 
+# %% ../nbs/12_your_teacher.ipynb #d4eb174e
 def compress(bundle:Bundle,
              student:str, # Name for `create_net`
              source='gan', # One of `SOURCES`, or an image source
@@ -952,7 +992,9 @@ def compress(bundle:Bundle,
              **kw, # For `distill`; of the source 'teacher', for `invert`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
-    if not isinstance(source, str) and not hasattr(source, 'sample'): raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got {type(source).__name__}')
+    if not isinstance(source, str) and not hasattr(source, 'sample'):
+        raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got '
+                         f'{type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
     src = make_source(bundle, source) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
@@ -960,7 +1002,9 @@ def compress(bundle:Bundle,
     if not alone: fits_memory(kw.get('n_images', 0), shape)
     if data is not None:
         data = match_classes(in_colour(data, shape[0]), bundle.classes)
-        if tuple(data.shape) != shape: raise ValueError(f"the source's images are {'×'.join(map(str, shape))}, the data's {'×'.join(map(str, data.shape))}: pass --size {shape[-1]}")
+        if tuple(data.shape) != shape:
+            raise ValueError(f"the source's images are {'×'.join(map(str, shape))}, the data's "
+                             f"{'×'.join(map(str, data.shape))}: pass --size {shape[-1]}")
     preflight(bundle.teacher, student, shape, kw.get('bs', 64))
     if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**ALONE, **kw})
     if data is None:
@@ -983,7 +1027,8 @@ def card_student(folder:str|Path, # Folder with a student's `result.json` and `w
     result = read_json(folder/'result.json')
     p = read_as(RESULTS['student'], result, folder/'result.json').params
     files = file_hashes(folder, [f.name for f in folder.iterdir() if f.name != 'student.yaml'])
-    card = {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence, 'classes': list(map(str, classes)), 'images': {'shape': _images_of(result)},
+    card = {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence,
+            'classes': list(map(str, classes)), 'images': {'shape': _images_of(result)},
             'model': result['model'], 'parameters': p.parameters, 'mean': p.mean, 'std': p.std, 'files': files}
     read_as(StudentCard, card, folder/'student.yaml')
     _write_card(folder/'student.yaml', card)
@@ -1005,13 +1050,16 @@ def save_student(out:str|Path, # Folder to write; must not exist, or be empty
 # %% ../nbs/12_your_teacher.ipynb #c5f41118
 def _student_card(path):
     "The card of a student, and nothing else of it"
-    if not (path/'student.yaml').is_file(): raise ValueError(f'{path} holds no student: it has no student.yaml, as `dfkd distill` writes it')
+    if not (path/'student.yaml').is_file():
+        raise ValueError(f'{path} holds no student: it has no student.yaml, as `dfkd distill` writes it')
     if (path/'student.yaml').is_symlink(): raise ValueError(f'{path}/student.yaml is a link, not a card')
     card = read_yaml(path/'student.yaml', most=1<<19, depth=8)
     if isinstance(card, dict) and type(card.get('format')) is int and card['format'] > FORMAT:
-        raise ValueError(f"{path} is a student of format {card['format']}, this version of dfkd_nb reads up to {FORMAT}: upgrade dfkd_nb")
+        raise ValueError(f"{path} is a student of format {card['format']}, this version of dfkd_nb reads up to "
+                         f"{FORMAT}: upgrade dfkd_nb")
     read_as(StudentCard, card, f'{path}/student.yaml')
-    if not set(FILES) <= card['files'].keys(): raise ValueError(f"{path}/student.yaml lists no {' and '.join(f for f in FILES if f not in card['files'])}")
+    if not set(FILES) <= card['files'].keys():
+        raise ValueError(f"{path}/student.yaml lists no {' and '.join(f for f in FILES if f not in card['files'])}")
     try: check_files(path, card['files'], but=('student.yaml',))
     except (ValueError, OSError) as e: raise ValueError(f'{path} is damaged: {e}; get it anew') from None
     return card
@@ -1038,7 +1086,9 @@ def gan_size(size:Annotated[int, Field(ge=4, le=128)], # Pixels of the images
              width:Annotated[int, Field(ge=8, le=4096)]=256, # Channels of the generator's first layer
             ) -> dict: # `widths` and `d_widths` for `train_generator`
     "As many layers as images of this size need: 4·2^layers pixels; raises `ValueError` for what a generator of this kind cannot draw"
-    if isinstance(size, int) and size > 128: raise ValueError(f'images of {size} pixels are too large for this generator: pass --size 32 (up to 128); teacher and student see them enlarged')
+    if isinstance(size, int) and size > 128:
+        raise ValueError(f'images of {size} pixels are too large for this generator: pass --size 32 (up to 128); '
+                         f'teacher and student see them enlarged')
     check_arguments(gan_size, locals())
     layers = max(1, math.ceil(math.log2(size/4)))
     widths = [max(8, width >> i) for i in range(layers)]

@@ -12,11 +12,13 @@ from typing import Literal
 
 # %% ../nbs/13_cli.ipynb #79b476e6
 BOUNDS = { # command: option -> whose argument it is, or an annotation
-    'bundle': {'size': 'bundle.gan_size:size', 'width': 'bundle.gan_size:width', 'epochs': 'gan.train_generator:epochs', 'guidance': 'gan.train_generator:lam',
+    'bundle': {'size': 'bundle.gan_size:size', 'width': 'bundle.gan_size:width',
+               'epochs': 'gan.train_generator:epochs', 'guidance': 'gan.train_generator:lam',
                'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment', 'channels': Literal[1, 3], 'mean': 'bundle:Means', 'std': 'bundle:Deviations',
                'licence': 'bundle:Text',
                'img_size': 'bundle.foreign_teacher:img_size', 'pool': 'bundle.foreign_teacher:pool'},
-    'distill': {'size': 'checks:Size', 'images': 'distill.distill:n_images', 'epochs': 'distill.distill:epochs', 'rounds': 'inversion.invert:rounds',
+    'distill': {'size': 'checks:Size', 'images': 'distill.distill:n_images', 'epochs': 'distill.distill:epochs',
+                'rounds': 'inversion.invert:rounds',
                 'lr': 'distill.distill:lr', 'seed': 'distill.distill:seed'},
     'evaluate': {'size': 'checks:Size'},
     'fid': {'dims': Literal[64, 192, 768, 2048]},
@@ -36,20 +38,27 @@ def bound_of(where # Of `BOUNDS`, such as `gan.train_generator:epochs`
     path, name = where.split(':')
     module, _, function = path.partition('.')
     module = importlib.import_module(f'dfkd_nb.{module}')
-    return inspect.signature(getattr(module, function)).parameters[name].annotation if function else getattr(module, name)
+    if not function: return getattr(module, name)
+    return inspect.signature(getattr(module, function)).parameters[name].annotation
 
 def _bounded(a):
     "Hold what was given against the bounds; raises `ValueError` that names the option"
     from dfkd_nb.checks import check_value
     for option, where in BOUNDS.get(a.command, {}).items():
-        if getattr(a, option) is not None: setattr(a, option, check_value(bound_of(where), getattr(a, option), f"--{option.replace('_', '-')}"))
+        if getattr(a, option) is not None: setattr(a, option,
+                                                   check_value(bound_of(where), getattr(a, option),
+                                                               f"--{option.replace('_', '-')}"))
 
 # %% ../nbs/13_cli.ipynb #79b476e7
 NOT_FOR = { # command: (options, when they would be ignored, why)
-    'bundle': [(('size', 'epochs', 'guidance', 'width', 'augment', 'arch'), lambda a: not a.data, 'is of the generator, which needs --data'),
-               (('classes', 'channels'), lambda a: a.data, 'is for a teacher without --data: real images say it themselves')],
-    'distill': [(('rounds',), lambda a: a.source != 'teacher', 'is for --source teacher; the others take --images and --epochs'),
-                (('images', 'epochs'), lambda a: a.source == 'teacher', 'is not for --source teacher, which takes --rounds'),
+    'bundle': [(('size', 'epochs', 'guidance', 'width', 'augment', 'arch'), lambda a: not a.data,
+                'is of the generator, which needs --data'),
+               (('classes', 'channels'), lambda a: a.data, 'is for a teacher without --data: real images say it '
+                                                           'themselves')],
+    'distill': [(('rounds',), lambda a: a.source != 'teacher', 'is for --source teacher; the others take --images '
+                                                               'and --epochs'),
+                (('images', 'epochs'), lambda a: a.source == 'teacher', 'is not for --source teacher, which takes '
+                                                                        '--rounds'),
                 (('size',), lambda a: not a.data, 'is of the images of --data')],
 }
 
@@ -73,13 +82,17 @@ def _work_of(out, given):
     if given is not None:
         keep_apart(root, out, '--work')
         keep_apart(out, root, '--out')
-    if root.is_symlink() or (os.path.lexists(root) and not root.is_dir()): raise ValueError(f'{root} is in the way: unfinished work would lie there')
+    if root.is_symlink() or (os.path.lexists(root) and not root.is_dir()):
+        raise ValueError(f'{root} is in the way: unfinished work would lie there')
     strange = [f.name for f in root.iterdir() if f.name not in STAGES | {'.lock'}] if root.is_dir() else []
-    if strange: raise ValueError(f'{root} holds {strange[0]}, which is no unfinished work of ours: move it away, or name another folder')
+    if strange:
+        raise ValueError(f'{root} holds {strange[0]}, which is no unfinished work of ours: move it away, or name '
+                         f'another folder')
     return root
 
 def _worth_keeping(root, stage): return any(root.glob(f'{stage}/*/*.safetensors'))
 
+# %% ../nbs/13_cli.ipynb #4f551eb9
 @contextlib.contextmanager
 def working(out:Path, # What is being made
             root:Path, # Folder of unfinished work
@@ -98,7 +111,8 @@ def working(out:Path, # What is being made
         done = True
     finally:
         (root/'.lock').unlink(missing_ok=True)
-        if not keep if done else not _worth_keeping(root, stage) and (made or not keep): shutil.rmtree(root, ignore_errors=True)
+        useless = not keep if done else not _worth_keeping(root, stage) and (made or not keep)
+        if useless: shutil.rmtree(root, ignore_errors=True)
         lock.release()
         for p in made:
             with contextlib.suppress(OSError): p.rmdir()
@@ -131,17 +145,20 @@ def _teacher(a, data):
     clf, arch = foreign_teacher(a.teacher, a.weights, K, a.mean, a.std, chans, a.img_size, a.pool)
     counted = a.classes is not None and a.classes.isdigit()
     names = clf.classes if clf.classes and (data is not None or named is None or counted) else named      # a Hugging Face teacher has its own
-    if names is None: raise ValueError(f'{a.teacher} does not say what its classes are called: name them, --classes cat,dog')
+    if names is None:
+        raise ValueError(f'{a.teacher} does not say what its classes are called: name them, --classes cat,dog')
     if data is not None: data = match_classes(in_colour(data, clf.chans), names)
     return clf, arch, data, names
 
 # %% ../nbs/13_cli.ipynb #be9f7c11
 def _bundle(a):
     from dfkd_nb.bundle import free_place, gan_size, local_path
-    if not a.data and not a.classes and not a.teacher.startswith('hf:'): raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
+    if not a.data and not a.classes and not a.teacher.startswith('hf:'):
+        raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
     if a.teacher.startswith('hf:'): a.teacher = f"hf:{local_path(a.teacher[3:], '--teacher hf:FOLDER')}"
     if a.weights is not None: a.weights = local_path(a.weights, '--weights')
-    reads = [p for p in (a.data, a.weights, a.teacher.removeprefix('hf:')) if p and os.path.exists(os.path.expanduser(p))]
+    reads = [p for p in (a.data, a.weights,
+                         a.teacher.removeprefix('hf:')) if p and os.path.exists(os.path.expanduser(p))]
     out = free_place(a.out, '--out', [os.path.expanduser(p) for p in reads])
     root = _work_of(out, a.work)
     picture = out.with_name(f'{out.name}.memorisation.png')
@@ -164,7 +181,8 @@ def _make_bundle(a, out, root, picture, clf, arch, data, names):
         probes = class_probes(data, teacher, root=root)
         generator = _generator(a, data, teacher, probes, root)
         audit, x, d, i = memorisation(generator, data)
-        print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % of the test images are (clearly more than 1 % means copying)")
+        print(f"memorisation: {audit['too_near']:.1%} of generated images are nearer to a training image than 99 % "
+              f"of the test images are (clearly more than 1 % means copying)")
         _picture(picture, x, d, i, data)
     save_bundle(out, teacher, probes, generator, names, a.licence, audit)
     print(Bundle(out))
@@ -175,18 +193,22 @@ def _right(teacher, data):
     if data is None: return ''
     right, K = teacher.result['metrics']['accuracy'], teacher.result['params']['num_classes']
     if right < _chance(K):
-        raise ValueError(f'the teacher is right on {right:.1%} of the test images, hardly more than chance: are its normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?')
+        raise ValueError(f'the teacher is right on {right:.1%} of the test images, hardly more than chance: are its '
+                         f'normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?')
     return f", {right:.2%} of {data.sizes['test']} test images"
 
 def _generator(a, data, teacher, probes, root):
     from dfkd_nb.bundle import gan_size
     from dfkd_nb.gan import train_generator
     how = dict(lr=5e-4, dropout=.1, probe_batch=32, probe_every=2, **gan_size(data.shape[-1], a.width))
-    generator = train_generator(data, teacher, probes, epochs=a.epochs, lam=a.guidance, arch=a.arch, augment=a.augment, **how, root=root)
+    generator = train_generator(data, teacher, probes, epochs=a.epochs, lam=a.guidance, arch=a.arch,
+                                augment=a.augment, **how, root=root)
     g = generator.result['metrics']
-    print(f"generator: the teacher sees the class asked for in {g['label_agreement']:.1%} of its images; diversity {g['diversity']:.0%} of the real images'")
+    print(f"generator: the teacher sees the class asked for in {g['label_agreement']:.1%} of its images; diversity "
+          f"{g['diversity']:.0%} of the real images'")
     if generator.result['collapsed']:
-        print('warning: the generator looks collapsed, students will learn little from it: train it longer (--epochs), or choose --arch strong', file=sys.stderr)
+        print('warning: the generator looks collapsed, students will learn little from it: train it longer '
+              '(--epochs), or choose --arch strong', file=sys.stderr)
     return generator
 
 def _picture(path, x, d, i, data):
@@ -226,7 +248,8 @@ def _tell(run):
     m = r['metrics']
     real = not r['dataset'].startswith('withheld')
     right = f"; accuracy {m['accuracy']:.2%}, the teacher's {m['teacher_accuracy']:.2%}" if real else ''
-    print(f"{r['model']}: {r['params']['parameters']:,} parameters; agrees with the teacher on {m['agreement']:.2%} of {'the test images' if real else 'withheld images of its source'}{right}")
+    print(f"{r['model']}: {r['params']['parameters']:,} parameters; agrees with the teacher on {m['agreement']:.2%} "
+          f"of {'the test images' if real else 'withheld images of its source'}{right}")
 
 # %% ../nbs/13_cli.ipynb #79b476e9
 def _evaluate(a):
@@ -236,11 +259,13 @@ def _evaluate(a):
     run = load_student(local_path(a.run, 'the student'))
     made = run.card['images']['shape'] or (None, None, None)
     size = a.size or made[-1]
-    if made[-1] and size != made[-1]: print(f'warning: the student was made with images of {made[-1]} pixels, these are brought to {size}', file=sys.stderr)
+    if made[-1] and size != made[-1]: print(f'warning: the student was made with images of {made[-1]} pixels, these '
+                                            f'are brought to {size}', file=sys.stderr)
     data = match_classes(in_colour(_data(a.data, size), len(run.card['mean'])), run.card['classes'])
     x, y = data.read('test')
     some = f", of {len(y.unique())} of its {len(data.classes)} classes" if len(y.unique()) < len(data.classes) else ''
-    print(f"{run.result['model']}: {accuracy(predict(load_classifier(run), x), y):.2%} of {len(x):,} test images of {data.name}, at {size} pixels{some}")
+    print(f"{run.result['model']}: {accuracy(predict(load_classifier(run), x), y):.2%} of {len(x):,} test images of "
+          f"{data.name}, at {size} pixels{some}")
 
 def _export(a):
     from dfkd_nb.bundle import free_place, load_student, local_path
@@ -252,11 +277,13 @@ def _export(a):
     run = load_student(path)
     clf = load_classifier(run)
     with tempfile.TemporaryDirectory() as tmp:
-        file = export_onnx(clf, Path(tmp)/'model.onnx', run.card['classes'], normalise=not a.raw, made_with=run.card['images']['shape'])
+        file = export_onnx(clf, Path(tmp)/'model.onnx', run.card['classes'], normalise=not a.raw,
+                           made_with=run.card['images']['shape'])
         if a.int8: file = quantize(file, Path(tmp)/'int8.onnx')
         said = '' if a.raw else f"; logits differ by at most {parity(clf, file, _noise(clf))['max_difference']:.1g} on noise"
         write_atomic(out, file.read_bytes())
-    print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in {read_card(out)['range']}{said}")
+    print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in "
+          f"{read_card(out)['range']}{said}")
 
 def _noise(clf):
     import torch
@@ -265,15 +292,17 @@ def _noise(clf):
 # %% ../nbs/13_cli.ipynb #79b476eb
 def _fid(a):
     from dfkd_nb.bundle import local_path, read_weights
+    from dfkd_nb.data import list_images
     from dfkd_nb.fid import distance, inception_extractor
     weights = local_path(a.inception, '--inception') if a.inception is not None else None
     if weights: read_weights(weights)       # says what is wrong with the file
     folders = [local_path(f, 'a folder of images') for f in (a.a, a.b)]
     for f in folders:
-        if not f.is_dir(): raise FileNotFoundError(f'there is no folder {f}')
+        if not list_images(f): raise ValueError(f'{f} holds no pictures')
     d = distance(*folders, inception_extractor(weights, a.dims), progress=True)
     n = d['protocol']
-    print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; {n['n_real']:,} and {n['n_fake']:,} images)")
+    print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; "
+          f"{n['n_real']:,} and {n['n_fake']:,} images)")
 
 def _pixels(path, shape):
     "A picture as (1,C,H,W)"
@@ -338,7 +367,8 @@ exit codes: 0 done; 2 something to mend in what was asked, said in one line; 1 s
 class _Parser(argparse.ArgumentParser):
     "Raises `ValueError` where argparse would print its usage and leave"
     def error(self, message): raise ValueError(f'{message} ({self.prog} --help)')
-    def _print_message(self, message, file=None): print(message or '', end='', file=file or sys.stderr)      # argparse's own keeps silent where it cannot write
+    def _print_message(self, message, file=None):
+        print(message or '', end='', file=file or sys.stderr)       # argparse's own is silent where it cannot write
 
 def _command(subs, name, f, text):
     s = subs.add_parser(name, help=text, description=text[0].upper()+text[1:]+'.')
@@ -359,30 +389,36 @@ def _parser():
 
 # %% ../nbs/13_cli.ipynb #79b476ee
 def _options_bundle(subs):
-    option = _command(subs, 'bundle', _bundle, 'owner: make a bundle of a teacher, and with --data its class probes, a guided generator and an audit of what that remembers')
+    option = _command(subs, 'bundle', _bundle, 'owner: make a bundle of a teacher, and with --data its class probes, '
+                                               'a guided generator and an audit of what that remembers')
     option('--teacher', "timm's name, torchvision:NAME, hf:FOLDER, or one of the paper's", required=True)
     option('--weights', 'a .safetensors, or a PyTorch file of tensors; not needed for hf:FOLDER')
     option('--data', 'real images; without them the bundle holds the teacher alone')
     option('--classes', 'without --data: how many, or their names (a,b,c)')
     option('--out', 'the folder to write', required=True)
-    option('--size', 'pixels that images are brought to, and that are generated (32 for a folder; up to 128); the teacher sees them enlarged', type=int)
+    option('--size', 'pixels that images are brought to, and that are generated (32 for a folder; up to 128); the '
+                     'teacher sees them enlarged', type=int)
     option('--channels', 'without --data: of its images', type=int)
     option('--img-size', 'pixels that the teacher takes, where its weights do not say', type=int)
     option('--pool', 'what its answer is read from (token, avg, …), where its weights do not say')
-    for k in ('mean', 'std'): option(f'--{k}', "normalisation, one value a channel of images in 0…1; default: the model's own", type=float, nargs='+')
+    for k in ('mean', 'std'): option(f'--{k}', "normalisation, one value a channel of images in 0…1; default: the "
+                                               "model's own", type=float, nargs='+')
     option('--epochs', 'of the generator', type=int)
     option('--guidance', 'λ of the attention loss', type=float)
     option('--width', "channels of the generator's first layer", type=int)
     option('--augment', 'of the real images that the generator sees: none, affine or crop_flip')
     option('--arch', 'generator: cgan or strong')
     option('--licence', 'for the card')
-    option('--work', 'where unfinished work lies, and stays (a killed run goes on); default: beside --out, removed at the end')
+    option('--work', 'where unfinished work lies, and stays (a killed run goes on); default: beside --out, removed '
+                     'at the end')
 
+# %% ../nbs/13_cli.ipynb #726b8d51
 def _options_distill(subs):
     option = _command(subs, 'distill', _distill, 'recipient: teach a student from a bundle, without data')
     option('bundle', 'the folder of a bundle')
     option('--student', "timm's name or one of the paper's", required=True)
-    option('--source', 'gan: its generator; teacher: drawn pictures, and images inverted from the teacher; drawn: pictures drawn by a program; wild:FOLDER: any pictures, without labels; noise: the floor')
+    option('--source', 'gan: its generator; teacher: drawn pictures, and images inverted from the teacher; drawn: '
+                       'pictures drawn by a program; wild:FOLDER: any pictures, without labels; noise: the floor')
     option('--out', 'the folder to write; killed, the same command goes on', required=True)
     option('--data', 'real images to measure by, if there are any (never learnt from)')
     option('--size', "pixels that images of --data are brought to; default: the bundle's", type=int)
@@ -401,7 +437,8 @@ def _options_others(subs):
     option = _command(subs, 'export', _export, 'a student as an ONNX file that runs without PyTorch')
     option('run', 'a folder that distill wrote')
     option('--out', 'the .onnx file to write', required=True)
-    option('--int8', 'weights as whole numbers of 8 bits: towards a quarter of the size, the larger the network', action='store_true')
+    option('--int8', 'weights as whole numbers of 8 bits: towards a quarter of the size, the larger the network',
+           action='store_true')
     option('--raw', 'leave the normalisation to the caller', action='store_true')
     option = _command(subs, 'fid', _fid, 'Fréchet and kernel distance of two folders of images')
     option('a', 'a folder of images')
@@ -414,13 +451,15 @@ def _options_others(subs):
     option('--out', 'the picture to write')
 
 # %% ../nbs/13_cli.ipynb #af86829a
-MENDABLE = ('ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EISDIR', 'EEXIST', 'ENOTEMPTY', 'ELOOP', 'EFBIG', 'ENODEV', 'EXDEV')
+MENDABLE = ('ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EISDIR', 'EEXIST',
+            'ENOTEMPTY', 'ELOOP', 'EFBIG', 'ENODEV', 'EXDEV')
 
 def _of_system(e):
     "What the system refused, and where"
     import errno
     name = os.fsdecode(e.filename) if isinstance(e.filename, (str, bytes)) else ''
-    return (2 if errno.errorcode.get(e.errno) in MENDABLE else 1), ': '.join(filter(None, [name, e.strerror or str(e) or type(e).__name__]))
+    why = e.strerror or str(e) or type(e).__name__
+    return (2 if errno.errorcode.get(e.errno) in MENDABLE else 1), f'{name}: {why}' if name else why
 
 def answer(e:BaseException
           ) -> tuple: # Exit code, what to say
@@ -458,7 +497,8 @@ def _streams(name, verbose):
 
 def _no_more_output():
     "What is still to be written to a pipe that nobody reads goes nowhere"
-    with contextlib.suppress(OSError, ValueError, AttributeError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 def _no_more_output_if_stuck():
     "Where the output itself cannot be written (a full disk), Python would say so again at its end"
@@ -484,7 +524,8 @@ def main(args:list|None=None, # Default: of the command line
     "The command `dfkd`"
     args = list(map(str, sys.argv[1:] if args is None else args))
     verbose = '--verbose' in args
-    name = ' '.join(['dfkd', *[x for x in args if x in ('bundle', 'distill', 'evaluate', 'export', 'fid', 'probe')][:1]])
+    name = ' '.join(['dfkd',
+                     *[x for x in args if x in ('bundle', 'distill', 'evaluate', 'export', 'fid', 'probe')][:1]])
     with _streams(name, verbose):
         try:
             code = _run(args)

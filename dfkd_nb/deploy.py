@@ -37,7 +37,8 @@ def _card(model, shape, normalise, classes, made_with=None):
             'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(), 'classes': list(map(str, classes)),
             'weights': weights_hash(model.net.state_dict())}
     if made_with: card['made_with'] = list(made_with)
-    if detects: card |= {'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid', 'boxes': 'cx, cy, w, h in 0…1'}
+    if detects: card |= {'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid',
+                         'boxes': 'cx, cy, w, h in 0…1'}
     return card
 
 # %% ../nbs/11_deploy.ipynb #cd4ebc41
@@ -53,18 +54,22 @@ def session(path:str|Path, # An ONNX file
     opts.log_severity_level = 3
     opts.add_session_config_entry('session.intra_op.allow_spinning', '0')       # waiting threads would slow whatever else runs, PyTorch beside it for one
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
-    except Exception as e: raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
+    except Exception as e:
+        raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
 
 def read_card(path:str|Path # An ONNX file written by `export_onnx`
              ) -> dict:
     "What the file says of itself: the task, the shape (C, H, W) of its images, their normalisation, the classes"
     meta = session(path).get_modelmeta().custom_metadata_map
-    if 'dfkd_nb' not in meta: raise ValueError(f'{path} was not exported by dfkd_nb: it does not say how images are prepared')
+    if 'dfkd_nb' not in meta:
+        raise ValueError(f'{path} was not exported by dfkd_nb: it does not say how images are prepared')
     card = parse_json(meta['dfkd_nb'], path)
-    if not isinstance(card, dict) or not {'task', 'shape', 'classes'} <= card.keys(): raise ValueError(f'{path} does not say how images are prepared: export it anew')
+    if not isinstance(card, dict) or not {'task', 'shape', 'classes'} <= card.keys():
+        raise ValueError(f'{path} does not say how images are prepared: export it anew')
     check_value(tuple[Count, Count, Count], card['shape'], f'{path}: shape')
     return card
 
+# %% ../nbs/11_deploy.ipynb #91cc7bf4
 def run_onnx(path, # An ONNX file, or a `session`
              x:torch.Tensor, # Images (n,C,H,W), uint8 or floats in 0…1, of the model's size
              bs:Count=256, # Images at a time
@@ -73,7 +78,8 @@ def run_onnx(path, # An ONNX file, or a `session`
     check_value(Count, bs, 'bs')
     s = session(path) if isinstance(path, (str, Path)) else path
     [takes] = s.get_inputs()
-    if list(x.shape[1:]) != list(takes.shape[1:]): raise ValueError(f'the model takes images of {takes.shape[1:]}, got {list(x.shape[1:])}')
+    if list(x.shape[1:]) != list(takes.shape[1:]):
+        raise ValueError(f'the model takes images of {takes.shape[1:]}, got {list(x.shape[1:])}')
     answers = [[torch.from_numpy(o) for o in s.run(None, {takes.name: to_unit(b).numpy()})] for b in x.split(bs)]
     parts = [torch.cat(p) for p in zip(*answers)]
     return parts[0] if len(parts) == 1 else tuple(parts)
@@ -104,15 +110,19 @@ def _check(model, path, shape, normalise, tol):
         with torch.no_grad(): want = many(model(x))
         got = run_onnx(path, x if normalise else (x-model.mean)/model.std)
         worst = max((g-w).abs().max().item()/max(1., w.abs().max().item()) for g,w in zip(got if isinstance(got, tuple) else (got,), want))
-        if not worst <= tol: raise ValueError(f'the exported file disagrees with {model.name}: answers differ by {worst:.2g} of their size, allowed are {tol:g}; nothing was written')
+        if not worst <= tol:
+            raise ValueError(f'the exported file disagrees with {model.name}: answers differ by {worst:.2g} of their '
+                             f'size, allowed are {tol:g}; nothing was written')
 
+# %% ../nbs/11_deploy.ipynb #fc1d9c8e
 def _exported(model, shape, normalise, path):
     "What PyTorch's exporter makes of a model, without its advice"
     graph, outputs = _Graph(model, normalise).eval(), ['logits', 'boxes'] if isinstance(model, Detector) else ['logits']
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
-        torch.onnx.export(graph, (torch.rand(2, *shape),), path, dynamo=True, dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
+        torch.onnx.export(graph, (torch.rand(2, *shape),), path, dynamo=True,
+                          dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
                           output_names=outputs, opset_version=20, external_data=False, verbose=False)
     return path
 
@@ -127,7 +137,8 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
     "Write a network as ONNX, with an open batch size and its preparation in the metadata; raises `ValueError`, and writes nothing, when its answers differ"
     import onnx
     check_arguments(export_onnx, locals())
-    if shape is None and isinstance(model, Detector): raise ValueError('a detector takes images of any size: pass the one it is to run at, shape=(3, H, W)')
+    if shape is None and isinstance(model, Detector):
+        raise ValueError('a detector takes images of any size: pass the one it is to run at, shape=(3, H, W)')
     model = model.float().cpu().eval()
     shape = tuple(shape or (model.chans, model.size, model.size))
     check_value(tuple[Count, Count, Count], shape, 'export_onnx: shape')
@@ -166,12 +177,15 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     import onnx, onnxruntime.quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
     check_arguments(quantize, locals())
-    if calibration is not None and not len(calibration): raise ValueError('quantize: no calibration images: pass some, or None')
+    if calibration is not None and not len(calibration):
+        raise ValueError('quantize: no calibration images: pass some, or None')
     card, how = read_card(path), 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'
     with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:        # its advice to preprocess comes even when that was done
         quant_pre_process(str(path), f'{tmp}/p.onnx', skip_symbolic_shape=True)
-        if calibration is None: q.quantize_dynamic(f'{tmp}/p.onnx', f'{tmp}/q.onnx', weight_type=q.QuantType.QInt8, per_channel=True)
-        else: q.quantize_static(f'{tmp}/p.onnx', f'{tmp}/q.onnx', _reader(calibration, bs), op_types_to_quantize=['MatMul', 'Gemm'], per_channel=True,
+        if calibration is None: q.quantize_dynamic(f'{tmp}/p.onnx', f'{tmp}/q.onnx', weight_type=q.QuantType.QInt8,
+                                                   per_channel=True)
+        else: q.quantize_static(f'{tmp}/p.onnx', f'{tmp}/q.onnx', _reader(calibration, bs),
+                                op_types_to_quantize=['MatMul', 'Gemm'], per_channel=True,
                                 quant_format=q.QuantFormat.QDQ, weight_type=q.QuantType.QInt8, activation_type=q.QuantType.QUInt8)
         model = onnx.load(f'{tmp}/q.onnx')
         onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': how})})
@@ -187,7 +201,8 @@ def parity(clf:Classifier, # What was exported
     "How far an exported file is from its network"
     if not len(x): raise ValueError('parity: no images to compare with')
     a, b = predict_fp32(clf, x), run_onnx(path, x)
-    return {'max_difference': (a-b).abs().max().item(), 'mean_difference': (a-b).abs().mean().item(), 'same_answer': accuracy(b, a.argmax(1)),
+    return {'max_difference': (a-b).abs().max().item(), 'mean_difference': (a-b).abs().mean().item(),
+            'same_answer': accuracy(b, a.argmax(1)),
             **({'accuracy_before': accuracy(a, y), 'accuracy_after': accuracy(b, y)} if y is not None else {})}
 
 # %% ../nbs/11_deploy.ipynb #1e147daf
@@ -202,8 +217,10 @@ def forms(T:Classifier, # Teacher
     folder = Path(folder)
     made = {'teacher, PyTorch': T, 'student, PyTorch': S}
     if compiled: made |= {'teacher, compiled': torch.compile(T), 'student, compiled': torch.compile(S)}
-    made |= {'teacher, ONNX': export_onnx(T, folder/'teacher.onnx', classes), 'student, ONNX': (f := export_onnx(S, folder/'student.onnx', classes)), 'student, int8': quantize(f, folder/'student.int8.onnx')}
-    return made | ({'student, int8 static': quantize(f, folder/'student.static.onnx', calibration)} if calibration is not None else {})
+    made |= {'teacher, ONNX': export_onnx(T, folder/'teacher.onnx', classes),
+             'student, ONNX': (f := export_onnx(S, folder/'student.onnx', classes)), 'student, int8': quantize(f, folder/'student.int8.onnx')}
+    return made | ({'student, int8 static': quantize(f, folder/'student.static.onnx',
+                                                     calibration)} if calibration is not None else {})
 
 def call(form, # A Classifier, or an ONNX file
          threads:int=0, # Of onnxruntime; 0: as many as there are cores
@@ -216,8 +233,11 @@ def call(form, # A Classifier, or an ONNX file
         with torch.inference_mode(): return form(x)
     return f
 
-_ALONE = {'torch': 'import torch; torch.set_grad_enabled(False); torch.export.load(sys.argv[1]).module()(torch.rand(*shape))', 'onnx': 'import onnxruntime, numpy as np; s = onnxruntime.InferenceSession(sys.argv[1]); s.run(None, {s.get_inputs()[0].name: np.random.rand(*shape).astype("f")})',
-          'peak': "s = open('/proc/self/status').read() if os.path.exists('/proc/self/status') else ''; print(int(s.split('VmHWM:')[1].split()[0])/1e3 if s else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6)"}
+_ALONE = {'torch': 'import torch; torch.set_grad_enabled(False); '
+                   'torch.export.load(sys.argv[1]).module()(torch.rand(*shape))', 'onnx': 'import onnxruntime, numpy as np; s = onnxruntime.InferenceSession(sys.argv[1]); s.run(None, {s.get_inputs()[0].name: np.random.rand(*shape).astype("f")})',
+          'peak': "s = open('/proc/self/status').read() if os.path.exists('/proc/self/status') else ''; "
+                  "print(int(s.split('VmHWM:')[1].split()[0])/1e3 if s else "
+                  "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6)"}
 
 def peak_memory(form, # A Classifier, or an ONNX file
                 shape:tuple, # (n, C, H, W) of the batch
@@ -227,8 +247,10 @@ def peak_memory(form, # A Classifier, or an ONNX file
         path = form
         if module := isinstance(form, nn.Module): torch.export.save(torch.export.export(_Graph(form, True).eval(), (torch.rand(*shape),)), path := f'{tmp}/net.pt2')      # what needs torch alone
         code = f"import os, resource, sys; shape = tuple(map(int, sys.argv[2:])); {_ALONE['torch' if module else 'onnx']}; {_ALONE['peak']}"
-        return float(subprocess.run([sys.executable, '-c', code, str(path), *map(str, shape)], capture_output=True, text=True, check=True).stdout)
+        return float(subprocess.run([sys.executable, '-c', code, str(path), *map(str, shape)], capture_output=True,
+                                    text=True, check=True).stdout)
 
+# %% ../nbs/11_deploy.ipynb #61aed6a6
 def compare_forms(forms:dict, # Of `forms`; ratios are to the first
                   x:torch.Tensor, # Images (n,C,H,W), of the model's size
                   y:torch.Tensor, # (n,) labels
@@ -239,13 +261,15 @@ def compare_forms(forms:dict, # Of `forms`; ratios are to the first
     check_arguments(compare_forms, locals())
     clf = lambda f: isinstance(f, nn.Module)
     plain = {k: getattr(f, '_orig_mod', f) for k,f in forms.items()}
-    rows = {k: {'mb': (4*n_params(f) if clf(f) else Path(f).stat().st_size)/1e6, 'accuracy': accuracy((predict_fp32 if clf(f) else run_onnx)(f, x), y), 'memory_mb': peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in k else None} for k,f in plain.items()}
+    rows = {k: {'mb': (4*n_params(f) if clf(f) else Path(f).stat().st_size)/1e6,
+                'accuracy': accuracy((predict_fp32 if clf(f) else run_onnx)(f, x), y), 'memory_mb': peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in k else None} for k,f in plain.items()}
     fs = {k: call(f, torch.get_num_threads()) for k,f in forms.items()}
     for n in batches:
         b = to_unit(x[:n]).repeat(-(-n//len(x[:n])), 1, 1, 1)[:n]
         ms = latency({k: (lambda f=f: f(b)) for k,f in fs.items()}, rounds if n == 1 else -(-rounds//3))
         first = next(iter(ms.values()))['p50']
-        for k,v in ms.items(): rows[k] |= {f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'], f'times_faster_{n}': first/v['p50']}
+        for k,v in ms.items(): rows[k] |= {f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'],
+                                           f'times_faster_{n}': first/v['p50']}
     return pd.DataFrame(rows).T.astype(float)
 
 # %% ../nbs/11_deploy.ipynb #761ae333
@@ -270,10 +294,13 @@ def deploy(run,
         kept = {k: parity(S, fs[k], x) for k in fs if k.startswith('student') and not isinstance(fs[k], nn.Module)}
     at = lambda k, c: float(rows[c][k])
     return {}, {'dataset': data.name, 'rung': source.rung, 'model': S.name, 'variant': 'default', 'seed': seed,
-                'metrics': {'accuracy': at('student, ONNX', 'accuracy'), 'accuracy_int8': at('student, int8', 'accuracy'), 'teacher_accuracy': at('teacher, ONNX', 'accuracy'), 'same_answer': kept['student, ONNX']['same_answer'],
+                'metrics': {'accuracy': at('student, ONNX', 'accuracy'),
+                            'accuracy_int8': at('student, int8', 'accuracy'), 'teacher_accuracy': at('teacher, ONNX', 'accuracy'), 'same_answer': kept['student, ONNX']['same_answer'],
                             'same_answer_int8': kept['student, int8']['same_answer'], 'mb': at('student, ONNX', 'mb'), 'mb_int8': at('student, int8', 'mb'), 'latency_change': at('student, PyTorch', 'p50_ms_1')-at('teacher, PyTorch', 'p50_ms_1')},
-                'curve': [{'form': k, **{c: round(v, 4) for c,v in r.items() if v == v}, **({'max_difference': kept[k]['max_difference']} if k in kept else {})} for k,r in rows.to_dict('index').items()],
-                'params': {'teacher': teacher.result['model'], 'student': student.result['model'], 'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
+                'curve': [{'form': k, **{c: round(v, 4) for c,v in r.items() if v == v},
+                           **({'max_difference': kept[k]['max_difference']} if k in kept else {})} for k,r in rows.to_dict('index').items()],
+                'params': {'teacher': teacher.result['model'], 'student': student.result['model'],
+                           'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
 
 # %% ../nbs/11_deploy.ipynb #d42ef0bd
 def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `accuracy` (fraction)
@@ -283,7 +310,8 @@ def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `a
     fig, ax = plt.subplots(figsize=(7, 3.8), layout='constrained')
     kind = ['teacher' if n.startswith('teacher') else 'student' for n in rows.index]
     sns.scatterplot(x=rows.mb, y=rows.p50_ms_1, hue=kind, style=kind, s=70, ax=ax)
-    for i,(n, r) in enumerate(rows.iterrows()): ax.annotate(f"{n.split(', ')[1]}, {r.accuracy:.1%}", (r.mb, r.p50_ms_1), xytext=(7, -3 if i%2 else 4), textcoords='offset points', fontsize=7.5)
+    for i,(n, r) in enumerate(rows.iterrows()): ax.annotate(f"{n.split(', ')[1]}, {r.accuracy:.1%}",
+                                                            (r.mb, r.p50_ms_1), xytext=(7, -3 if i%2 else 4), textcoords='offset points', fontsize=7.5)
     ax.set(xscale='log', yscale='log', xlabel='size (MB)', ylabel='latency, one image (ms, median)', title=title)
     plain_log(ax.xaxis, ax.yaxis)
     ax.margins(x=.35, y=.2)

@@ -399,6 +399,7 @@ class Mix(Callback):
                  mixup:Positive=.8, # α of mixup
                  cutmix:Positive=1., # α of CutMix
                 ):
+        check_arguments(Mix.__init__, {'classes': classes, 'mixup': mixup, 'cutmix': cutmix}, 'Mix')
         from torchvision.transforms import v2
         self.mix = v2.RandomChoice([v2.MixUp(alpha=mixup, num_classes=classes), v2.CutMix(alpha=cutmix, num_classes=classes)])
     def before_batch(self):
@@ -509,7 +510,7 @@ def recipe_for(dataset:str, # One of `RECIPES`
                **changes, # Of any setting; `model` decides which recipe it is
               ) -> dict: # Arguments of `train_teacher`
     "How a data set's teacher is trained: the recipe for a GPU where the network has more than `FOR_GPU` parameters, else that for a CPU"
-    if dataset not in RECIPES:
+    if not isinstance(dataset, str) or dataset not in RECIPES:
         raise ValueError(f"there is no recipe for {dataset!r}, only for {', '.join(RECIPES)}: give train_teacher its settings")
     model = changes.get('model', RECIPES[dataset]['model'])
     with torch.device('meta'): large = model in MODELS and n_params(create_net(model)) > FOR_GPU

@@ -10,7 +10,9 @@ from PIL import Image
 def prepare(path, card):
     "A picture as the model wants it: (1, C, H, W), float32 in 0…1, normalised here where the model does not do it itself."
     C, H, W = card['shape']
-    im = Image.open(path).convert('L' if C == 1 else 'RGB').resize((W, H), Image.BILINEAR)
+    im = Image.open(path).convert('L' if C == 1 else 'RGB')
+    if 'made_with' in card: im = im.resize(card['made_with'][:0:-1], Image.BILINEAR)        # the size that the model learned from, first
+    im = im.resize((W, H), Image.BILINEAR)
     x = np.asarray(im, np.float32).reshape(H, W, C).transpose(2, 0, 1)/255
     if not card['normalised_inside']: x = (x - np.array(card['mean'])[:, None, None])/np.array(card['std'])[:, None, None]
     return x[None].astype(np.float32)

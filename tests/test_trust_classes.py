@@ -258,3 +258,40 @@ def test_terms_of_any_kind(terms):
     try: weights, looks = read_terms(terms)
     except ValueError as e: assert '\n' not in str(e)
     else: assert all(np.isfinite(v) and v >= 0 for v in {**weights, **looks}.values())
+
+# --- interrupted and continued
+
+class Stop(Exception): pass
+
+@pytest.mark.parametrize('what', ['generator', 'strong generator', 'inversion'])
+def test_continued_to_the_same_numbers(tried, chain, tmp_path, monkeypatch, what):
+    "Stopped after two of four parts, checkpoints after each; averages, moments and the memory are as they were"
+    real = Run.epochs
+    def make(root):
+        if what == 'inversion':
+            return invert(chain.teacher, chain.data, rounds=4, every=1, n_images=8, s_steps=2, bs=8, drawn=4, patience=2, root=root)
+        arch = 'strong' if what.startswith('strong') else 'cgan'
+        return train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 4, 'arch': arch}, root=root)
+    def stopped(self, n, *a, **kw):
+        for i, epoch in enumerate(real(self, n, *a, **{**kw, 'every': 0})):
+            if i == 2: raise Stop
+            yield epoch
+    whole = make(tmp_path/'whole')
+    monkeypatch.setattr(Run, 'epochs', stopped)
+    with pytest.raises(Stop): make(tmp_path/'parts')
+    monkeypatch.setattr(Run, 'epochs', real)
+    got = make(tmp_path/'parts')
+    assert got.result['weights'] == whole.result['weights'] and got.result['log'] == whole.result['log']
+    tried(f'{what} stopped in the middle', 'goes on to the same weights')
+
+def test_a_checkpoint_of_another_network(tried, chain, tmp_path):
+    "The run starts anew, with a warning, and ends as it should"
+    whole = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2}, root=tmp_path/'whole')
+    run = Run('generator', whole.config, tmp_path/'other')
+    net = torch.nn.Linear(2, 2).state_dict()
+    run.path.mkdir(parents=True)
+    save_tree(run.path/'checkpoint.safetensors', {'epoch': 1, 'log': [{'epoch': 1}], 'state': dict.fromkeys(('G', 'D', 'E', 'g', 'd'), net)})
+    with pytest.warns(UserWarning, match='checkpoint'):
+        got = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2}, root=tmp_path/'other')
+    assert got.result['weights'] == whole.result['weights']
+    tried('a checkpoint of another network in a run folder', 'a warning, and a fresh start to the same weights')

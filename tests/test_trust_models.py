@@ -337,16 +337,16 @@ def test_weights_that_are_not_finite(value, tmp_path, tried):
     tried.refused('a weight beyond what float32 holds', lambda: _tiny(tmp_path/'w.safetensors'), 'head.weight is inf')
 
 PLACES = [
-    (['cat', 'dog', 'owl'], ['owl', 'cat', 'dog'], [2, 0, 1]), (None, ['b', 'a'], [0, 1]), (['0', '1', '2'], ['x', 'y', 'z'], [0, 1, 2]), (['x', 'y'], ['0', '1'], [0, 1]),
+    (['cat', 'dog', 'owl'], ['owl', 'cat', 'dog'], [2, 0, 1]), (None, ['b', 'a'], [0, 1]),
     (['1', '0'], ['0', '1'], [1, 0]), ([str(i) for i in range(11)], sorted(map(str, range(11))), [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9]), (['Snowy Owl', 'Cat'], ['cat', 'snowy_owl'], [1, 0]), (['é', 'a'], ['a', 'e\u0301'], [1, 0]),
-    (['cat', 'Cat'], ['Cat', 'cat'], [1, 0])]
+    (['cat', 'Cat'], ['Cat', 'cat'], [1, 0]), (['cat', 'dog', 'owl'], ['owl', 'cat'], [2, 0])]
 
 @pytest.mark.parametrize('own,data,places', PLACES, ids=str)
 def test_classes_by_name(own, data, places, tried):
     assert class_places(own, data) == places
     tried(f"the teacher's {own}, the data's {data}"[:80], f'places {places}')
 
-@pytest.mark.parametrize('own,data', [(['cat', 'dog'], ['cat', 'dgo']), (['cat', 'dog', 'owl'], ['cat', 'dog']), (['cat', 'dog'], ['cat', 'dog', 'owl']), (['a', 'b'], ['c', 'd']), (['0', '1', '2'], ['a', 'b']), (['A', 'a'], ['a', 'ä']), (['a', 'b'], ['a', 'a'])], ids=str)
+@pytest.mark.parametrize('own,data', [(['cat', 'dog'], ['cat', 'dgo']), (['cat', 'dog'], ['cat', 'dog', 'owl']), (['a', 'b'], ['c', 'd']), (['0', '1', '2'], ['a', 'b', 'c']), (['x', 'y'], ['0', '1']), (['A', 'a'], ['a', 'ä']), (['a', 'b'], ['a', 'a'])], ids=str)
 def test_classes_of_other_names(own, data, tried):
     tried.refused(f"the teacher's {own}, the data's {data}", lambda: class_places(own, data), 'name the folders')
 
@@ -368,3 +368,21 @@ def test_fuzz_of_configurations(said):
         (Path(folder)/'config.json').write_text(json.dumps(said))
         with pytest.raises((ValueError, FileNotFoundError)) as e: foreign_teacher(f'hf:{folder}')
         assert '\n' not in str(e.value).strip()
+
+def test_command(tmp_path, tried, capsys):
+    "`dfkd bundle`: classes of the folder, size and pooling that are named."
+    from dfkd_nb.bundle import Bundle
+    from dfkd_nb.cli import main
+    half = ['--mean', .5, .5, .5, '--std', .5, .5, .5]
+    hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3})
+    bundle = lambda out, *args: ['bundle', '--teacher', f'hf:{tmp_path}/hub', *args, '--out', tmp_path/out]
+    tried.command('the names of the folder in another order', bundle('x', '--classes', 'crow,owl,wren'), 'own order', capsys)
+    assert main(list(map(str, bundle('named')))) == 0 and Bundle(tmp_path/'named').classes == BIRDS
+    tried('a folder that names its classes, and no --classes', f'the card has them: {", ".join(BIRDS)}')
+    timm_file(tmp_path/'w.safetensors', global_pool='avg', fc_norm=False)
+    _tiny(tmp_path/'w.safetensors')
+    args = ['bundle', '--teacher', 'vit_test_tiny', '--weights', tmp_path/'w.safetensors', '--classes', 3, *half]
+    for more, says in ((['--img-size', 0], '--img-size must be at least'), (['--pool', 'nope'], '--pool must be'), (['--img-size', 64], 'pos_embed')):
+        tried.command(f'dfkd bundle {" ".join(map(str, more))}', [*args, *more, '--out', tmp_path/'y'], says, capsys)
+    assert main(list(map(str, [*args, '--pool', 'avg', '--out', tmp_path/'y']))) == 0
+    assert Bundle(tmp_path/'y').teacher.result['params']['arch']['global_pool'] == 'avg'
