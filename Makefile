@@ -41,6 +41,9 @@ paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared wi
 rehearse: $(READY) ## the first batches of every stage of SCALE, and the hours that the whole would take here
 	@$(BIN)/python tools/rehearse.py $(SCALE)
 
+budget: $(READY) ## operations and launches of every stage of SCALE, and the minutes that a GPU whose rates are known would take
+	@$(BIN)/python tools/rehearse.py $(SCALE) --count
+
 verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
 	@$(BIN)/python tools/verify.py $(SCALE)
 
@@ -75,5 +78,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test lowest tried paper rehearse verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

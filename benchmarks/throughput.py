@@ -239,7 +239,7 @@ def compare(size, steps, rounds):
     def ours(live, *targets):
         cb = Distill(T, S, kd=1., ce=1., patch=1., live=live)
         with tempfile.TemporaryDirectory() as root:
-            fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, accuracy_on(x[:8], y[:8]), 1, kd['lr'], cbs=[cb], also=getattr(cb, 'also', None))
+            fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, accuracy_on(x[:8], y[:8]), 1, kd['lr'], cbs=[cb], also=cb.also)
     def fill(x): # as `distill` does
         cb, start = Distill(T, S), time.perf_counter()
         rows = [cb.ask(to_unit(b.to(device))) for b in x.split(512)]

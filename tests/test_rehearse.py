@@ -1,10 +1,11 @@
 "`make rehearse`: every stage in short, and what it says of the whole."
-import graph, pytest
+import graph, pytest, torch, yaml
+from cells import ROOT
 from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
 from dfkd_nb.inversion import APART, INVERSION
 from dfkd_nb.training import RECIPES
-from rehearse import Few, main, rehearse
+from rehearse import Count, Counted, Few, OnGPU, main, rehearse, table
 
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
@@ -24,8 +25,53 @@ def test_sizes_are_of_the_whole():
     few = Few(data := get_data('digits'))
     few.keep(100)
     assert few.sizes == data.sizes and len(few.read('train')[0]) == 100
+    few.keep(3)                 # … but twice each class: a stage refuses a class without an image
+    assert few.read('train')[1].bincount().tolist() == [2]*10
 
 @pytest.mark.parametrize('scale,why', [('drones', 'detection is not rehearsed yet'), ('nope', "no scale 'nope'"), ('cifar10 --only 07_ablations', 'does not run 07_ablations')])
 def test_what_is_not_rehearsed(scale, why, capsys):
     with pytest.raises(SystemExit) as e: main(scale.split())
     assert why in f'{e.value} {capsys.readouterr().err}'
+
+RATES = dict(device='card', measured='a day', product=1e12, memory=1e9, launch=1e-3, kernel=1e-6, share=.5, steps={})
+
+def test_count_is_of_the_batch_that_was_asked_for():
+    "A small batch, scaled, counts as the large one: launches as they are, operations and bytes by the images."
+    w = torch.randn(8, 4, requires_grad=True)
+    def step(n):
+        with Count(RATES, 64/n) as c: (torch.randn(n, 8) @ w).relu().sum().backward()
+        return c
+    small, large = step(4), step(64)
+    assert abs(small.launches-large.launches) <= 1 < 5 < large.launches and small.flops == large.flops == 2*2*64*8*4      # forward, and for the weights
+    with Count(RATES, 1) as c: torch.zeros(6, 4).t().reshape(3, 8)[0].view(2, 4)
+    assert c.launches <= 2                                                          # views launch nothing
+
+def test_budget(tmp_path, monkeypatch, capsys):
+    "Counted stages, written one by one; the arithmetic of the card is what its rates say."
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    cfg = {'plan': {'digits': [0]}, 'only': {nb: [] for nb in graph.STAGES if nb not in ('02a_training', '03_probes', '04_gan')}, 'parameters': {}}
+    seen, how = [], Counted(RATES)
+    rows = rehearse(cfg, 'digits', 1, how=how, note=lambda rows: seen.append(len(rows))).set_index('stage')
+    assert seen == list(range(1, len(rows)+1)) and {'train_teacher', 'train_generator', 'train_generator unguided'} <= set(rows.index)
+    teacher = rows.loc['train_teacher']
+    assert teacher['one by one, ms'] == max(teacher.launches, teacher['replayed, ms'])       # a launch takes a millisecond
+    assert teacher['one by one, minutes'] == teacher['one by one, ms']*teacher['of them']/60000
+    assert rows.loc['train_generator', 'launches'] > rows.loc['train_generator unguided', 'launches']
+    text = table(rows.reset_index().to_dict('records'), how)
+    assert 'minutes one by one and ' in text and text.endswith('minutes replayed in all, one stage after the other.') and 'nan' not in text
+
+def test_rates_say_where_they_come_from():
+    for card in yaml.safe_load((ROOT/'benchmarks/rates.yaml').read_text()).values():
+        assert card.keys() == RATES.keys() and card['measured'] and all(card[k] > 0 for k in ('product', 'memory', 'launch', 'kernel', 'share'))
+
+def test_minutes_of_a_gpu(): assert OnGPU().row({'seconds': .006}, 'batch', 1000) == {'ms': 6., 'a': 'batch', 'of them': 1000, 'minutes': .1}
+
+def test_what_is_there_is_written(tmp_path, monkeypatch):
+    "A rehearsal that ends early leaves the stages that it has."
+    import rehearse as tool
+    def breaks(cfg, dataset, batches, only, how, note):
+        note([{'stage': 'train_teacher', 'seconds': 1., 'a': 'batch', 'of them': 7200, 'hours': 2.}])
+        raise KeyboardInterrupt
+    monkeypatch.setattr(tool, 'rehearse', breaks)
+    with pytest.raises(KeyboardInterrupt): main(['cifar10', '--out', str(tmp_path/'x.md')])
+    assert '| train_teacher' in (said := (tmp_path/'x.md').read_text()) and '2.0 hours in all' in said

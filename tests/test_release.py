@@ -1,12 +1,14 @@
 "What a scale gives away can be used by those who get it."
-import json, os, subprocess, sys, zipfile
+import json, os, shutil, subprocess, sys, zipfile
 from pathlib import Path
 from PIL import Image
+from restore import todays
 from dfkd_nb.bundle import Bundle, compress, load_student
 from dfkd_nb.data import get_data
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import predict
-from dfkd_nb.runs import Run
+from dfkd_nb.runs import Run, seal
+import restore
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,16 +31,39 @@ def test_release(tmp_path, monkeypatch):
 
 def test_restored_weights_are_finished_runs(tmp_path):
     env = os.environ | {'DFKD_RUNS': str(tmp_path)}
-    said = set()
-    for more in ([], [], ['--trust']):      # once more changes nothing, nor does trust where the code is today's
+    def restored(*more):
         got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke', *more], capture_output=True, text=True, env=env)
         assert got.returncode == 0, got.stderr
-        said.add(got.stdout)
-    assert len(said) == 1
-    for line in got.stdout.splitlines():
-        folder, name = line.split()
+        return dict(reversed(line.split()) for line in got.stdout.splitlines())
+    plain, trusted = restored(), restored('--trust')
+    assert restored() == plain and len(plain) == 3      # once more changes nothing
+    for name, folder in [*plain.items(), *trusted.items()]:
         result = json.loads((ROOT/'paper_figures'/'smoke'/'results'/f'{name}.json').read_text())
-        run = Run(result['stage'], result['config'], tmp_path)
+        config = result['config'] if folder == plain[name] else todays(result)      # the same while the code is that of the results
+        run = Run(result['stage'], config, tmp_path)
         assert run.path == tmp_path/folder and run.finished and run.result['metrics'] == result['metrics']
-    assert len(got.stdout.splitlines()) == 3
     assert subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'nothing'], capture_output=True, env=env).returncode == 2
+
+def test_runs_of_another_machine_are_taken_in(tmp_path, monkeypatch, capsys):
+    "Also without their snapshots, which are too large to travel; never what is altered, cut off, or of other settings."
+    shipped = next((ROOT/'tests_data'/'stages'/'generator').iterdir())
+    there = tmp_path/'there'/'generator'/shipped.name
+    shutil.copytree(shipped, there)
+    (there/'snapshot-0001.safetensors').write_bytes(b'large')
+    seal(there)
+    for alter in ('cut', 'other', 'altered'): shutil.copytree(there, tmp_path/alter/'generator'/shipped.name)
+    (there/'snapshot-0001.safetensors').unlink()                # stays on the machine
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs')); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    run = Run('generator', json.loads((shipped/'result.json').read_text())['config'])
+    assert not run.finished
+    for _ in range(2): assert restore.main(['--from', str(tmp_path/'there')]) == 0
+    assert run.finished and run.path.is_relative_to(tmp_path/'runs') and f'generator/{run.key}' in capsys.readouterr().out
+    shutil.rmtree(tmp_path/'runs')
+    cut, altered = tmp_path/'cut'/'generator'/shipped.name, tmp_path/'altered'/'generator'/shipped.name
+    (cut/'weights.safetensors').write_bytes((cut/'weights.safetensors').read_bytes()[:1000])
+    (altered/'result.json').write_text((altered/'result.json').read_text().replace('0.9', '0.8', 1))
+    (tmp_path/'other'/'generator'/shipped.name).rename(tmp_path/'other'/'generator'/('0'*16))
+    for bad in ('cut', 'altered', 'other'):
+        assert restore.main(['--from', str(tmp_path/bad)]) == 1
+        assert capsys.readouterr().err.startswith('NOT: ') and not list((tmp_path/'runs').glob('*/*'))
+    assert restore.main(['--from', str(tmp_path/'nowhere')]) == 2

@@ -3,8 +3,10 @@ import contextlib, inspect
 from functools import partialmethod
 import pytest, torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 from dfkd_nb import training
 from dfkd_nb.checks import NotFinite
+from dfkd_nb.distill import Distill
 from dfkd_nb.data import *; from dfkd_nb.models import *; from dfkd_nb.training import *; from dfkd_nb.runs import *
 from dfkd_nb.runs import weights_hash
 
@@ -30,9 +32,8 @@ def test_a_torch_that_cannot_tell(monkeypatch):
 class Recording:
     "Stands in for a CUDA graph: a replay computes the step once more from its inputs, into its results"
     def replay(self):
-        graph, inputs, result = next(v for v in self.of.graphs.values() if v[0] is self)
-        with torch.no_grad(): new = self.of.step(*inputs)
-        for k, v in new.items(): result[k].copy_(v)
+        step, inputs, result = self.again
+        for old, new in zip(tree_leaves(result), tree_leaves(step(*inputs))): old.copy_(new)
 
 @pytest.fixture
 def cuda(monkeypatch):
@@ -49,13 +50,16 @@ def cuda(monkeypatch):
     def graph(g):
         said.append('record')
         yield
+    record = Graphed.record
+    def remembered(self, kind, step, tensors):
+        done = record(self, kind, step, tensors)
+        if done: self.graphs[kind][0].again = step, *self.graphs[kind][1:]
+        return done
+    monkeypatch.setattr(Graphed, 'record', remembered)
     monkeypatch.setattr(torch.cuda, 'graph', graph)
     return said
 
-def doubled(**kw):
-    once = Graphed(lambda a: {'twice': 2*a}, **kw)
-    Recording.of = once
-    return once
+def doubled(**kw): return Graphed(lambda a: {'twice': 2*a}, **kw)
 
 def test_three_calls_then_recorded_then_replayed(cuda):
     once = doubled()
@@ -120,13 +124,11 @@ def test_switch(monkeypatch, value, graphs):
 def played(f, args, allow_unused_input=False):
     "Stands in for make_graphed_callables: warms up three times, then computes at a fixed place; hooks fire in neither replay"
     place = args[0]
-    for _ in range(3): torch.autograd.grad([o.sum() for o in leaves(f(*args))], args[1:], allow_unused=True)
+    for _ in range(3): torch.autograd.grad([o.sum() for o in tree_leaves(f(*args))], args[1:], allow_unused=True)
     def run(x, *weights):
         place.copy_(x)
         return f(place, *weights)
     return run
-
-def leaves(t): return [t] if isinstance(t, torch.Tensor) else [o for v in t for o in leaves(v)]
 
 @pytest.fixture
 def recorded(cuda, monkeypatch):
@@ -168,6 +170,18 @@ def test_running_means_are_left_alone(recorded):
     net, state = Pass(clf).train(), torch.get_rng_state()
     net(torch.rand(4, 1, 16, 16))
     assert clf.net.patch_embed.proj[1].num_batches_tracked == 1         # of the one real pass
+
+def test_distillation_takes_the_same_course(recorded, cuda, tmp_path, monkeypatch):
+    def course(where):
+        seed_all('distil')
+        T, S, (x, y) = small().eval().requires_grad_(False), small(), DATA.read('test')
+        cb, run = Distill(T, S, kd=1., ce=.5, patch=1., mixup=1.), Run('student', {'model': 'played'}, tmp_path/where)
+        fit(run, S, Batches(x, y, bs=36), cb.loss, lambda m: {}, 2, 1e-3, cbs=[Augment('affine'), cb], also=cb.also)
+        return run.log, weights_hash(S.state_dict())
+    with_graphs = course('a')
+    assert recorded == [(36, 1, 16, 16)] and cuda.count('record') == 1      # the student's pass; the teacher's answers
+    monkeypatch.setattr(training, 'use_graphs', lambda device=None: False)
+    assert course('b') == with_graphs
 
 def test_hooks_must_be_named(recorded):
     clf, kept = small(), {}
