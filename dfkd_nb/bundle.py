@@ -401,6 +401,7 @@ def adopt(run,
     size, own = teacher.size or 32, teacher.classes
     with torch.no_grad(): k = teacher(torch.zeros(1, teacher.chans or 3, size, size)).shape[1]
     names = check_names(list(classes), k, 'classes')
+    if any(n != n.strip() for n in names): raise ValueError('classes must be printable texts without blanks at their ends')
     if not 2 <= k <= 50_000: raise ValueError(f'the teacher has {k:,} classes, and 2 to 50,000 are taken')
     mean, std = (v.flatten().tolist() for v in (teacher.mean, teacher.std))
     if len(mean) not in (1, 3): raise ValueError(f'{teacher.name} takes {len(mean)} channels, and images have 1 or 3')
