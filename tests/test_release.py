@@ -1,13 +1,14 @@
 "What a scale gives away can be used by those who get it."
 import json, os, shutil, subprocess, sys, zipfile
 from pathlib import Path
+import pytest
 from PIL import Image
 from restore import todays
 from dfkd_nb.bundle import Bundle, compress, load_student
 from dfkd_nb.data import get_data
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import predict
-from dfkd_nb.runs import Run, seal
+from dfkd_nb.runs import Run, check_run, seal
 import restore
 
 ROOT = Path(__file__).parents[1]
@@ -67,3 +68,25 @@ def test_runs_of_another_machine_are_taken_in(tmp_path, monkeypatch, capsys):
         assert restore.main(['--from', str(tmp_path/bad)]) == 1
         assert capsys.readouterr().err.startswith('NOT: ') and not list((tmp_path/'runs').glob('*/*'))
     assert restore.main(['--from', str(tmp_path/'nowhere')]) == 2
+
+def test_shipped_stages_are_whole(tmp_path, monkeypatch, capsys):
+    "What is made for the repository is sealed anew, since snapshots and provenance stay here; too much is refused."
+    import shipped
+    runs = tmp_path/'runs'
+    monkeypatch.setenv('DFKD_RUNS', str(runs)); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    for stage in ('teacher', 'generator', 'student'): shutil.copytree(ROOT/'tests_data'/'stages'/stage, runs/stage)
+    for f in runs.glob('*/*'):
+        for name in ('snapshot-0001.safetensors', 'run.json'): (f/name).write_bytes(b'{}')
+        seal(f)
+    def executes(cmd, **_):         # as the notebooks' stage cells leave their results
+        results = tmp_path/'build'/'shipped'/'results'
+        results.mkdir(parents=True, exist_ok=True)
+        for f in runs.glob('*/*/result.json'): shutil.copy(f, results/f'{f.parent.name}.json')
+    monkeypatch.setattr(shipped.subprocess, 'run', executes)
+    monkeypatch.setattr(shipped, 'ROOT', tmp_path)
+    shipped.main()
+    made = sorted((tmp_path/'tests_data'/'stages').glob('*/*'))
+    assert made and all(check_run(f) and {p.name for p in f.iterdir()} == {'manifest.json', 'result.json', 'weights.safetensors'} for f in made)
+    monkeypatch.setattr(shipped, 'LIMIT', 1000)
+    with pytest.raises(SystemExit, match='may travel'): shipped.main()
+    assert sorted((tmp_path/'tests_data'/'stages').glob('*/*')) == made

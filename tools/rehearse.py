@@ -10,7 +10,10 @@ A variant of the same networks, batches and images is not run again, but taken t
 says as which). Evaluations on the whole test set are left out. No stage is kept; the table is written after
 each, to build/rehearsal-SCALE.md or to --out."""
 import argparse, inspect, os, sys, tempfile, time
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 sys.path.insert(0, str(Path(__file__).parent))
 import pandas as pd, torch, yaml
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -44,12 +47,20 @@ class Few(ImageData):
         first = {s: max(n, 2*len(self.classes)) if s == 'train' else self.held_out for s in self.whole}
         self._splits = {s: (x[:first[s]], y[:first[s]]) for s, (x, y) in self.whole.items()}
 
+@contextmanager
+def without_evaluation():
+    "Generators are looked at ten times in their training, which would be most of three short epochs."
+    def noted(run, *_): run.log[-1]['label_agreement'] = 0.
+    seen = {'label_agreement': 0., 'collapsed': False}
+    with patch('dfkd_nb.gan.note_progress', noted), patch('dfkd_nb.gan.appraise', lambda *_: seen): yield
+
 # --- how a stage is measured
 
 class Timed:
     "The seconds of a step, by the clock."
     held_out = 64           # images of the splits that are not trained on
     whole = 'hours',        # the columns that are summed
+    wants = None            # of the stages that are no training, those that are run; None: all
     def scaled(self, a): return {}, 1
     def run(self, f, a, scale):
         start = time.time()
@@ -95,6 +106,7 @@ class Counted:
     held_out = 8
     images = 16         # a batch is run with so many images, and counted as the one that was asked for
     whole = 'one by one, minutes', 'replayed, minutes'
+    wants = 'class_probes',         # which the generators need
     def __init__(self, rates): self.rates = rates
     def scaled(self, a):
         "The changes that make a stage's batches small, and by how much they are smaller."
@@ -123,6 +135,8 @@ def told(row):
     known = {k: v for k, v in row.items() if v is not None}
     return ', '.join(f'{k} {v:.3g}' if isinstance(v, float) else f'{k} {v}' for k, v in known.items())
 
+NO_RUN = SimpleNamespace(result={'metrics': {}})
+
 class Rehearsal:
     "Runs stage functions shortened, and notes what each takes; one that is called again gives the run it gave before."
     def __init__(self, data, batches, how=None, note=lambda rows: None):
@@ -142,6 +156,7 @@ class Rehearsal:
         return a['epochs']*max(1, images//bs), 'batch', 2*(few//small), lambda n: dict(epochs=n, **shorter)
     def measured(self, f, a, asked, more, change):
         "The run, and what a step of it takes."
+        if not asked and self.how.wants is not None and f.__name__ not in self.how.wants: return NO_RUN, {}
         small, scale = self.how.scaled(a)
         run, first = self.how.run(f, {**a, **small, **change(1)}, scale)
         if not asked: return run, first
@@ -187,8 +202,9 @@ def rehearse(cfg, dataset, batches, only=(), how=None, note=lambda rows: None):
         ns['record'] = lambda run, *_, **__: run.result
         stages = [k for k, v in ns.items() if 'root' in getattr(getattr(v, '__signature__', None), 'parameters', {})]
         ns |= {k: r.shortened(ns[k]) for k in stages}
-        for c in book['cells']:
-            if 'stage' in tags(c): exec(source(c), ns)
+        with without_evaluation():
+            for c in book['cells']:
+                if 'stage' in tags(c): exec(source(c), ns)
     return pd.DataFrame(r.rows)
 
 # --- the page
