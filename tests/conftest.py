@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(config, items):
     if any('::' in a for a in config.args): return      # only some of a file's tests were collected
     for path in tests_that_are_no_more({i.nodeid for i in items}): path.unlink(missing_ok=True)
 
+@pytest.fixture(autouse=True)
+def same_environment():
+    "What a test, or a tool that it calls, sets in the environment ends with it"
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
 @pytest.fixture
 def make_nb(tmp_path):
     "make_nb('04_x', ('code', 'x = 1', ['parameters']), ('markdown', '# hi', [])) -> path of a small notebook"

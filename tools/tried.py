@@ -65,7 +65,8 @@ def page(rows, root=ROOT):
 
 # --- the check
 
-VARIES = [r'\b(?=\w*\d)(?=\w*[a-f])[0-9a-f]{6,64}\b',       # keys and hashes
+VARIES = [r'\b0x[0-9a-f]+',                                    # addresses in memory
+          r'\b(?=\w*\d)(?=\w*[a-f])[0-9a-f]{6,64}\b',       # keys and hashes
           r'(?<=[a-z]\.)\d{2,7}\b|(?<=\()\d{3,7}(?=\))|(?<=pid )\d+|(?<=process )\d+',     # process ids, also in names
           r'\b[\d,.]*\d(?= ?(?:bytes|[kMG]i?B|B|s|ms|seconds)\b)',
           r'-?\b\d+\.\d+(?:e[+-]?\d+)?\b']                   # measured numbers
