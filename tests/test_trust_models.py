@@ -10,6 +10,12 @@ TIMM = 'vit_tiny_patch16_224'
 TINY = {'img_size': 16, 'patch_size': 8, 'embed_dim': 16, 'depth': 1, 'num_heads': 2}
 HF = {'image_size': 16, 'patch_size': 8, 'hidden_size': 16, 'num_hidden_layers': 1, 'num_attention_heads': 2, 'intermediate_size': 32}
 
+@pytest.fixture(autouse=True)
+def tiny_model(monkeypatch):
+    "A small network by a name of its own, for the tests of this file alone"
+    from dfkd_nb.models import MODELS
+    monkeypatch.setitem(MODELS, 'vit_test_tiny', {**TINY, 'in_chans': 3})
+
 @pytest.fixture
 def sealed(tried, monkeypatch):
     "No network, no writing, no unpickling, no program: whoever tries fails the test"
@@ -268,7 +274,6 @@ def test_prefixes(prefix, tmp_path, tried):
 def _tiny(path, **kw):
     "A teacher of the shapes of TINY, from a name of ours that has its width and depth"
     from dfkd_nb.models import MODELS
-    MODELS.setdefault('vit_test_tiny', {**TINY, 'in_chans': 3})
     return foreign_teacher('vit_test_tiny', path, **{**HALF, **kw})[0]
 
 SHAPES = [{'img_size': 32}, {'img_size': 64, 'patch_size': 16}, {'global_pool': 'avg'}, {'reg_tokens': 4}, {'in_chans': 1}, {'img_size': 24, 'reg_tokens': 2, 'global_pool': 'avg'}, {'num_classes': 3}]

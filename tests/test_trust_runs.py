@@ -442,4 +442,4 @@ def test_killed_anywhere(tmp_path, tried):
     made, said = again(tmp_path)
     assert not said and made.result == WHOLE.result and made.weights['weight'].equal(WHOLE.weights['weight'])
     assert [p.name for p in (tmp_path/'toy').iterdir()] == [made.key] and not list(made.path.glob('*.part')) and not (made.path/'checkpoint.safetensors').exists()
-    tried(f'{kills} kills at random moments of a run', 'it goes on, and ends with the same result and weights')
+    tried('kills at random moments of a run', 'it goes on, and ends with the same result and weights')
