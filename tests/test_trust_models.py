@@ -11,10 +11,12 @@ TINY = {'img_size': 16, 'patch_size': 8, 'embed_dim': 16, 'depth': 1, 'num_heads
 HF = {'image_size': 16, 'patch_size': 8, 'hidden_size': 16, 'num_hidden_layers': 1, 'num_attention_heads': 2, 'intermediate_size': 32}
 
 @pytest.fixture(autouse=True)
-def tiny_model(monkeypatch):
+def tiny_model():
     "A small network by a name of its own, for the tests of this file alone"
     from dfkd_nb.models import MODELS
-    monkeypatch.setitem(MODELS, 'vit_test_tiny', {**TINY, 'in_chans': 3})
+    MODELS['vit_test_tiny'] = {**TINY, 'in_chans': 3}
+    yield
+    del MODELS['vit_test_tiny']
 
 @pytest.fixture
 def sealed(tried, monkeypatch):
