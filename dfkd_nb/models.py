@@ -35,8 +35,8 @@ MODELS = { # name: timm VisionTransformer arguments
     'vit_digits_fine':       dict(img_size=16, patch_size=2, in_chans=1, embed_dim=48,  depth=4,  num_heads=4),
     'vit_rgb_teacher':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=96,  depth=4,  num_heads=4),
     'vit_rgb_student':       dict(img_size=32, patch_size=8, in_chans=3, embed_dim=44,  depth=4,  num_heads=2),
-    'vit_reduced_teacher':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=192, depth=6,  num_heads=3), # CIFAR on two cores: as many
-    'vit_reduced_student':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=64,  depth=6,  num_heads=2), # times larger as in the paper
+    'vit_reduced_teacher':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=192, depth=6, num_heads=3),
+    'vit_reduced_student':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=64,  depth=6, num_heads=2),
 }
 
 def n_params(m:nn.Module) -> int:
@@ -74,7 +74,8 @@ TIMM = { # argument of timm's networks: what it may be
     'embed_dim': Width, 'depth': Depth, 'num_heads': Depth, 'mlp_ratio': Ratio,
     'global_pool': one_of(POOLS),
     'reg_tokens': Registers, 'init_values': Small | None, 'fc_norm': bool | None,
-    **dict.fromkeys(['class_token', 'no_embed_class', 'dynamic_img_size', 'final_norm', 'pre_norm', 'qkv_bias', 'qk_norm'], bool),
+    **dict.fromkeys(['class_token', 'no_embed_class', 'dynamic_img_size'], bool),
+    **dict.fromkeys(['final_norm', 'pre_norm', 'qkv_bias', 'qk_norm'], bool),
     **dict.fromkeys(['drop_rate', 'pos_drop_rate', 'proj_drop_rate', 'attn_drop_rate', 'drop_path_rate'], Decay),
 }
 TORCHVISION = { # the same of torchvision's
@@ -101,15 +102,16 @@ CONFIG = { # entry of a `config.json`: what it may be
     'pooler_act': one_of(ACTIVATIONS), 'pooler_output_size': Width | None, 'num_register_tokens': Registers,
     **dict.fromkeys(['hidden_dropout_prob', 'attention_probs_dropout_prob', 'drop_path_rate'], Decay),
     **dict.fromkeys(['layer_norm_eps', 'initializer_range', 'layerscale_value', 'layer_scale_init_value'], Small),
-    **dict.fromkeys(['qkv_bias', 'use_swiglu_ffn', 'use_mask_token', 'use_mean_pooling', 'use_absolute_position_embeddings',
-                     'use_relative_position_bias', 'use_shared_relative_position_bias'], bool),
+    **dict.fromkeys(['qkv_bias', 'use_swiglu_ffn', 'use_mask_token', 'use_mean_pooling'], bool),
+    'use_absolute_position_embeddings': bool, 'use_relative_position_bias': bool, 'use_shared_relative_position_bias': bool,
 }
 
 # %% ../nbs/02_models.ipynb #7100e479
 def _checked(said, table:dict, name:str) -> dict:
     "Arguments of a network, if each is in the table and within its bounds"
     for k in check_value(dict, said, f'{name}: its arguments'):
-        if k not in table: raise ValueError(f"{name}: {str(k)[:60]!r} is no argument that may be set ({', '.join(table)})")
+        if k not in table:
+            raise ValueError(f"{name}: {str(k)[:60]!r} is no argument that may be set ({', '.join(table)})")
     square = {k: _side(v, f'{name}: {k}') if k in SIDES else v for k,v in said.items()}
     return {k: check_value(table[k], v, f'{name}: {k}') for k,v in square.items()}
 
@@ -129,7 +131,8 @@ def _in_timm(name):
 def _maker(name:str, num_classes:int, arch:dict):
     "A function that builds a network; raises `ValueError` for a name or an argument that is not known"
     name, K = check_value(str, name, 'the name of a model'), check_value(Classes, num_classes, 'classes')
-    if name in MODELS: return partial(VisionTransformer, **{**MODELS[name], 'num_classes': K, **_checked(arch, TIMM, name)})
+    if name in MODELS:
+        return partial(VisionTransformer, **{**MODELS[name], 'num_classes': K, **_checked(arch, TIMM, name)})
     if _in_timm(name): return partial(timm.create_model, name, False, num_classes=K, **_checked(arch, TIMM, name))
     library, _, rest = name.partition(':')
     if library == 'torchvision': return _torchvision(rest, K, _checked(arch, TORCHVISION, name))
@@ -150,7 +153,8 @@ def _torchvision(name, num_classes, arch):
 def _hugging_face(kind, num_classes, config=None, head=None):
     check_value(one_of(HUGGING_FACE), kind, 'hf: the type of model')
     config = _checked(config or {}, CONFIG, f'hf:{kind}')
-    if config.pop('model_type', kind) != kind: raise ValueError(f'hf:{kind}: its config is that of another type of model')
+    if config.pop('model_type', kind) != kind:
+        raise ValueError(f'hf:{kind}: its config is that of another type of model')
     head = check_value(one_of(HUGGING_FACE[kind]), head or HUGGING_FACE[kind][0], f'hf:{kind}: head')
     def make():
         import transformers
@@ -174,7 +178,8 @@ def sketch(name:str, # As for `create_net`
             why = ' '.join(str(e).split())[:160] or type(e).__name__
             raise ValueError(f'{name} cannot be built with {arch}: {why}') from None
     for n, what, most in ((n_params(net), 'parameters', LARGEST), (n_patches(net), 'patches of an image', PATCHES)):
-        if n > most: raise ValueError(f'{name} with {arch} would have {n:,} {what}, and at most {most:,} are taken here')
+        if n > most:
+            raise ValueError(f'{name} with {arch} would have {n:,} {what}, and at most {most:,} are taken here')
     return net
 
 def n_patches(net:nn.Module) -> int:
@@ -214,10 +219,11 @@ def table_unsaid() -> pd.DataFrame: # One row a setting
 
 # %% ../nbs/02_models.ipynb #80c29612
 def _input_of(net):
-    "Input size and channels of a timm, Hugging Face or torchvision network; raises `ValueError` for images that are not square"
+    "Input size and channels of a timm, Hugging Face or torchvision network; raises `ValueError` for sides that differ"
     cfg = getattr(net, 'config', None)
     size = getattr(getattr(net, 'patch_embed', None), 'img_size', None) or getattr(net, 'image_size', None)
-    size = size or getattr(cfg, 'image_size', None) or (getattr(net, 'pretrained_cfg', None) or {}).get('input_size', [None])[1:]
+    trained = (getattr(net, 'pretrained_cfg', None) or {}).get('input_size', [None])[1:]
+    size = size or getattr(cfg, 'image_size', None) or trained
     conv = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
     return (_side(size, type(net).__name__) if size else None), (conv.in_channels if conv is not None else None)
 
@@ -262,7 +268,8 @@ class Classifier(nn.Module):
     @property
     def identity(self):
         weights = weights_hash(self.net.state_dict())
-        return {'model': self.name, 'weights': weights, 'mean': self.mean.flatten().tolist(), 'std': self.std.flatten().tolist()}
+        mean, std = (v.flatten().tolist() for v in (self.mean, self.std))
+        return {'model': self.name, 'weights': weights, 'mean': mean, 'std': std}
     @property
     def width(self): # of the tokens
         return max((m.normalized_shape[-1] for m in self.net.modules() if isinstance(m, nn.LayerNorm)), default=0)
@@ -301,13 +308,15 @@ def check_names(names, # Of classes
                 what:str='the classes', # For the message
                ) -> list: # As texts
     "Names of classes, if they are non-empty texts that differ, and as many as wanted; raises `ValueError`"
-    if not isinstance(names, (list, tuple, range)): raise ValueError(f'{what} must be a list of names, got {type(names).__name__}')
+    if not isinstance(names, (list, tuple, range)):
+        raise ValueError(f'{what} must be a list of names, got {type(names).__name__}')
     texts = [str(x) if type(x) is int else x for x in names]
-    bad = [x for x in texts if not isinstance(x, str) or not 0 < len(x.strip()) <= 200 or not x.isprintable()]
+    bad = [x for x in texts if not isinstance(x, str) or not 0 < len(x) <= 200 or x != x.strip() or not x.isprintable()]
     if bad: raise ValueError(f'{what} must be texts of 1 to 200 printable characters, got {bad[0]!r:.60}')
     if n is not None and len(texts) != n: raise ValueError(f'{what}: {len(texts)} are named, the network has {n}')
     twice = next((x for x, times in Counter(texts).items() if times > 1), None)
-    if not texts or twice: raise ValueError(f'{what}: ' + (f'{twice[:60]!r} is named twice' if texts else 'none is named'))
+    if not texts or twice:
+        raise ValueError(f'{what}: ' + (f'{twice[:60]!r} is named twice' if texts else 'none is named'))
     return texts
 
 def differences(net:nn.Module, # May be a sketch
@@ -316,7 +325,8 @@ def differences(net:nn.Module, # May be a sketch
     "What keeps a state dict from being that of a network"
     want = net.state_dict()
     both = [k for k in want if k in state]
-    out = [f'{k} is {tuple(state[k].shape)}, should be {tuple(want[k].shape)}' for k in both if state[k].shape != want[k].shape]
+    other = [k for k in both if state[k].shape != want[k].shape]
+    out = [f'{k} is {tuple(state[k].shape)}, should be {tuple(want[k].shape)}' for k in other]
     out += [f'{k} is {state[k].dtype}' for k in both if state[k].is_floating_point() != want[k].is_floating_point()]
     missing, more = [k for k in want if k not in state], [k for k in state if k not in want]
     if missing: out.append(f'{len(missing)} missing, such as {missing[0][:80]}')
@@ -328,12 +338,14 @@ def check_labels(model:Classifier, classes:int):
     "Raise `ValueError` when a classifier's number of classes is not the data's"
     size, device = model.size or 32, next(model.parameters()).device
     with torch.no_grad(): k = model(torch.zeros(2, model.chans or 3, size, size, device=device)).shape[1]
-    if k != classes: raise ValueError(f"{model.name} has {k} classes, the data {classes}: create or load a network for {classes} classes")
+    if k != classes:
+        raise ValueError(f"{model.name} has {k} classes, the data {classes}: create or load a network for these")
 
 def _said_of(result):
     "What a result says of its classifier: name, classes, normalisation, arguments"
     p = result.get('params') if isinstance(result, dict) else None
-    if not isinstance(p, dict) or not {'num_classes', 'mean', 'std'} <= p.keys(): raise ValueError('its result is not that of a classifier')
+    if not isinstance(p, dict) or not {'num_classes', 'mean', 'std'} <= p.keys():
+        raise ValueError('its result is not that of a classifier')
     stats = check_stats(p['mean'], p['std'])
     name, arch = check_value(str, result.get('model'), 'model'), p.get('arch')
     if arch is None: arch = {'in_chans': len(stats['mean'])} if _in_timm(name) else {}
@@ -345,7 +357,8 @@ def _classifier(result, weights):
     if unfit: raise ValueError(f"its weights are of another architecture than {name}: {'; '.join(unfit[:3])}")
     require_finite(weights, 'its weights')
     names = result['params'].get('classes')
-    clf = Classifier(_maker(name, K, arch)(), **stats, name=name, classes=None if names is None else check_names(names, K))
+    names = None if names is None else check_names(names, K)
+    clf = Classifier(_maker(name, K, arch)(), **stats, name=name, classes=names)
     load_weights(clf.net, weights)
     return clf.eval()
 
