@@ -7,9 +7,9 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'LONGEST
            'Text', 'PARTS', 'FILES', 'RESULTS', 'FORMAT', 'SOURCES', 'ALONE', 'read_weights', 'unwrapped', 'fit_names',
            'own_names', 'read_config', 'read_preparation', 'class_places', 'as_trained', 'foreign_teacher', 'adopt',
            'preflight', 'nearest', 'memorisation', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place',
-           'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'skeleton', 'patches_of', 'sweep', 'save_bundle',
-           'Bundle', 'wild_folder', 'make_source', 'WithoutData', 'match_classes', 'in_colour', 'fits_memory',
-           'compress', 'card_student', 'save_student', 'load_student', 'gan_size']
+           'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of', 'sweep', 'save_bundle', 'Bundle',
+           'wild_folder', 'make_source', 'WithoutData', 'match_classes', 'in_colour', 'compress', 'card_student',
+           'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
@@ -401,7 +401,6 @@ def adopt(run,
     size, own = teacher.size or 32, teacher.classes
     with torch.no_grad(): k = teacher(torch.zeros(1, teacher.chans or 3, size, size)).shape[1]
     names = check_names(list(classes), k, 'classes')
-    if any(n != n.strip() for n in names): raise ValueError('classes must be printable texts without blanks at their ends')
     if not 2 <= k <= 50_000: raise ValueError(f'the teacher has {k:,} classes, and 2 to 50,000 are taken')
     mean, std = (v.flatten().tolist() for v in (teacher.mean, teacher.std))
     if len(mean) not in (1, 3): raise ValueError(f'{teacher.name} takes {len(mean)} channels, and images have 1 or 3')
@@ -425,14 +424,14 @@ def adopt(run,
 # %% ../nbs/12_your_teacher.ipynb #7cd5fe9e
 def _shown(shape): return '×'.join(map(str, shape))
 
-def _new_student(student, params):
-    "A student for a teacher of these params, not yet trained; raises `ValueError` for one that takes other images"
-    K, C = params['num_classes'], len(params['mean'])
-    S = create_classifier(student, K, {'mean': params['mean'], 'std': params['std']})
-    try: check_labels(S, K)
+def _fitting_student(student, teacher):
+    "A student for a teacher, not yet trained; raises `ValueError` for one that takes other images"
+    p = teacher.result['params']
+    S = new_student(student, teacher)
+    try: check_labels(S, p['num_classes'])
     except RuntimeError as e:
-        raise ValueError(f'{student} does not take images of {C} channel(s): choose another student, or one of timm '
-                         f'({str(e)[:80]})') from None
+        raise ValueError(f"{student} does not take images of {len(p['mean'])} channel(s): choose another student, "
+                         f'or one of timm ({str(e)[:80]})') from None
     return S
 
 def _patches(models, shape):
@@ -475,13 +474,13 @@ def preflight(teacher:Run, # A finished teacher
         raise ValueError(f'the teacher takes images of {C} channel(s), the source gives {shape[0]}: convert the images')
     if any(m > 1 or s > 1 for m,s in zip(p['mean'], p['std'])):
         raise ValueError(f"mean {p['mean']} and std {p['std']} are those of images in 0…255: divide them by 255")
-    S = _new_student(student, p)
+    S = _fitting_student(student, teacher)
     if n_params(S) >= n_params(T):
         raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher '
                          f'({n_params(T):,}): choose a smaller one')
     if T.training: raise ValueError('the teacher is in training mode: call eval()')
     brought = [f'brought to {m.size}×{m.size} for the {who}' for who,m in (('teacher', T), ('student', S)) if m.size and m.size != shape[-1]]
-    found = _patches({'teacher': T, 'student': S.to(next(T.parameters()).device).eval()}, shape)
+    found = _patches({'teacher': T, 'student': S.eval()}, shape)
     return [('teacher', f'{T.name}, {n_params(T):,} parameters, {K} classes, in eval mode'),
             ('student', f'{student}, {n_params(S):,} parameters, {n_params(T)/n_params(S):.1f} times fewer'),
             ('images', ', '.join([_shown(shape), *brought])),
@@ -496,7 +495,7 @@ def nearest(a:torch.Tensor, # (n,…) uint8 or floats
             b:torch.Tensor, # (m,…) likewise
             bs:Count=256, # Images of `a` at a time
            ): # -> (distances (n,), indices in b (n,))
-    "Means square difference to the nearest image of b, pixels in 0…1"
+    "Mean square difference to the nearest image of b, pixels in 0…1"
     check_arguments(nearest, locals())
     b = to_unit(b).flatten(1)
     squares = b.square().sum(1)
@@ -755,14 +754,6 @@ def outline(path:Path, # File of `save_tree`
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
         raise ValueError(f'{path} does not say how its tensors belong together: it is no file of weights of ours') from None
 
-def skeleton(result:dict, # Of a teacher or a student, after `read_as`
-            ) -> Classifier: # Without storage
-    "The classifier that a result speaks of"
-    p = result['params']
-    arch = p.get('arch')
-    if arch is None: arch = {} if result['model'] in MODELS else {'in_chans': len(p['mean'])}
-    return Classifier(sketch(result['model'], p['num_classes'], arch), p['mean'], p['std'], result['model'])
-
 def patches_of(clf:Classifier, # Of `skeleton`
               ) -> int: # N
     "How many patches its probe has; raises `ValueError` for what is no class-token ViT"
@@ -878,19 +869,24 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
     return out
 
 # %% ../nbs/12_your_teacher.ipynb #87ebf410
-def _of_card(path):
-    "The card of a bundle, and nothing else of it"
-    if not (path/'card.yaml').is_file():
-        raise ValueError(f'{path} is not a bundle: it has no card.yaml (`dfkd bundle` makes one)')
-    if (path/'card.yaml').is_symlink(): raise ValueError(f'{path}/card.yaml is a link, not a card')
-    card = read_yaml(path/'card.yaml', most=1<<19, depth=8)
+def _read_card(path, schema, what):
+    "A card, and nothing else of its folder; raises `ValueError` for what is none, or newer"
+    if not path.is_file():
+        raise ValueError(f'{path.parent} holds no {what}: it has no {path.name}, as `dfkd` writes it')
+    if path.is_symlink(): raise ValueError(f'{path} is a link, not a card')
+    card = read_yaml(path, most=1<<19, depth=8)
     if not isinstance(card, dict) or type(card.get('format')) is not int:
-        raise ValueError(f'{path}/card.yaml is not the card of a bundle')
+        raise ValueError(f'{path} is not the card of a {what}')
     if card['format'] > FORMAT:
-        raise ValueError(f"{path} is a bundle of format {card['format']}, this version of dfkd_nb reads up to "
+        raise ValueError(f"{path.parent} is a {what} of format {card['format']}, this version of dfkd_nb reads up to "
                          f"{FORMAT}: upgrade dfkd_nb")
-    read_as(Card, card, f'{path}/card.yaml')
+    read_as(schema, card, path)
     return card
+
+def _undamaged(path, files, card):
+    "Raise `ValueError` unless every file of a folder is as its card says"
+    try: check_files(path, files, but=(card,))
+    except (ValueError, OSError) as e: raise ValueError(f'{path} is damaged: {e}; get it anew') from None
 
 def _listed(path, card):
     "The parts that a card lists, of which each file is as it says"
@@ -900,8 +896,7 @@ def _listed(path, card):
     if want != set(card['files']):
         raise ValueError(f"{path}/card.yaml lists other files than a bundle has: "
                          f"{', '.join(sorted(want ^ set(card['files'])))[:200]}")
-    try: check_files(path, card['files'], but=('card.yaml',))
-    except (ValueError, OSError) as e: raise ValueError(f'{path} is damaged: {e}; get it anew') from None
+    _undamaged(path, card['files'], 'card.yaml')
     return has
 
 def _agree(path, what, said, found):
@@ -951,7 +946,7 @@ class Bundle:
     "An opened bundle: `card`, and the runs `teacher`, `probes`, `generator` (None where it has none); raises `ValueError` for what is damaged, foreign or newer"
     def __init__(self, path:str|Path): # Folder
         self.path = Path(path).expanduser()
-        self.card = _of_card(self.path)
+        self.card = _read_card(self.path/'card.yaml', Card, 'bundle')
         has = _listed(self.path, self.card)
         results = {part: self._result(part) for part in has}
         _same_story(self.path, self.card, results)
@@ -1037,16 +1032,6 @@ def in_colour(data:ImageData,
     splits = {s: (x.repeat(1, 3, 1, 1), y) for s,(x,y) in data._splits.items()}
     return ImageData(data.name, splits, data.classes)
 
-def fits_memory(n:int, # Images
-                shape:tuple, # (C, H, W)
-               ):
-    "Raise `ValueError` for more images than this machine's memory can hold"
-    wanted = n*math.prod(shape)
-    here = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else 2**63
-    if wanted > here:
-        raise ValueError(f"{n:,} images of {'×'.join(map(str, shape))} pixels take {wanted/2**30:,.0f} GiB, this "
-                         f"machine has {here/2**30:,.0f}: take fewer")
-
 # %% ../nbs/12_your_teacher.ipynb #d4eb174e
 def compress(bundle:Bundle,
              student:str, # Name for `create_net`
@@ -1063,12 +1048,13 @@ def compress(bundle:Bundle,
     src = make_source(bundle, source) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
     check_arguments(invert if alone else distill, kw, 'compress')
-    if not alone: fits_memory(kw.get('n_images', 0), shape)
+    n = 0 if alone else kw.get('n_images', 0)
+    require_memory(n*math.prod(shape), f'{n:,} images of {_shown(shape)} pixels', 'take fewer')
     if data is not None:
         data = match_classes(in_colour(data, shape[0]), bundle.classes)
         if tuple(data.shape) != shape:
-            raise ValueError(f"the source's images are {'×'.join(map(str, shape))}, the data's "
-                             f"{'×'.join(map(str, data.shape))}: pass --size {shape[-1]}")
+            raise ValueError(f"the source's images are {_shown(shape)}, the data's {_shown(data.shape)}: "
+                             f"pass --size {shape[-1]}")
     preflight(bundle.teacher, student, shape, kw.get('bs', 64))
     if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**ALONE, **kw})
     if data is None:
@@ -1113,19 +1099,11 @@ def save_student(out:str|Path, # Folder to write; must not exist, or be empty
 
 # %% ../nbs/12_your_teacher.ipynb #c5f41118
 def _student_card(path):
-    "The card of a student, and nothing else of it"
-    if not (path/'student.yaml').is_file():
-        raise ValueError(f'{path} holds no student: it has no student.yaml, as `dfkd distill` writes it')
-    if (path/'student.yaml').is_symlink(): raise ValueError(f'{path}/student.yaml is a link, not a card')
-    card = read_yaml(path/'student.yaml', most=1<<19, depth=8)
-    if isinstance(card, dict) and type(card.get('format')) is int and card['format'] > FORMAT:
-        raise ValueError(f"{path} is a student of format {card['format']}, this version of dfkd_nb reads up to "
-                         f"{FORMAT}: upgrade dfkd_nb")
-    read_as(StudentCard, card, f'{path}/student.yaml')
+    "The card of a student, whose files are as it says"
+    card = _read_card(path/'student.yaml', StudentCard, 'student')
     if not set(FILES) <= card['files'].keys():
         raise ValueError(f"{path}/student.yaml lists no {' and '.join(f for f in FILES if f not in card['files'])}")
-    try: check_files(path, card['files'], but=('student.yaml',))
-    except (ValueError, OSError) as e: raise ValueError(f'{path} is damaged: {e}; get it anew') from None
+    _undamaged(path, card['files'], 'student.yaml')
     return card
 
 def load_student(path:str|Path, # Folder that `dfkd distill` wrote

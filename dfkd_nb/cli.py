@@ -151,15 +151,18 @@ def _teacher(a, data):
     return clf, arch, data, names
 
 # %% ../nbs/13_cli.ipynb #be9f7c11
+def _existing(*paths):
+    "Those of the paths that are there, which no output may lie in"
+    expanded = [os.path.expanduser(p) for p in paths if p]
+    return [p for p in expanded if os.path.exists(p)]
+
 def _bundle(a):
     from dfkd_nb.bundle import free_place, gan_size, local_path
     if not a.data and not a.classes and not a.teacher.startswith('hf:'):
         raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
     if a.teacher.startswith('hf:'): a.teacher = f"hf:{local_path(a.teacher[3:], '--teacher hf:FOLDER')}"
     if a.weights is not None: a.weights = local_path(a.weights, '--weights')
-    reads = [p for p in (a.data, a.weights,
-                         a.teacher.removeprefix('hf:')) if p and os.path.exists(os.path.expanduser(p))]
-    out = free_place(a.out, '--out', [os.path.expanduser(p) for p in reads])
+    out = free_place(a.out, '--out', _existing(a.data, a.weights, a.teacher.removeprefix('hf:')))
     root = _work_of(out, a.work)
     picture = out.with_name(f'{out.name}.memorisation.png')
     if a.data and not root.exists(): free_place(picture, '--out', file=True)
@@ -225,8 +228,7 @@ def _picture(path, x, d, i, data):
 def _distill(a):
     from dfkd_nb.bundle import Bundle, compress, free_place, local_path, make_source, match_classes, in_colour, preflight, save_student, sweep
     path = local_path(a.bundle, 'the bundle')
-    reads = [path, *([os.path.expanduser(a.data)] if a.data and os.path.exists(os.path.expanduser(a.data)) else [])]
-    out = free_place(a.out, '--out', reads)
+    out = free_place(a.out, '--out', [path, *_existing(a.data)])
     root = _work_of(out, None)
     bundle = Bundle(path)
     data = _data(a.data, a.size or bundle.shape[-1]) if a.data is not None else None
@@ -291,11 +293,10 @@ def _noise(clf):
 
 # %% ../nbs/13_cli.ipynb #79b476eb
 def _fid(a):
-    from dfkd_nb.bundle import local_path, read_weights
+    from dfkd_nb.bundle import local_path
     from dfkd_nb.data import list_images
     from dfkd_nb.fid import distance, inception_extractor
     weights = local_path(a.inception, '--inception') if a.inception is not None else None
-    if weights: read_weights(weights)       # says what is wrong with the file
     folders = [local_path(f, 'a folder of images') for f in (a.a, a.b)]
     for f in folders:
         if not list_images(f): raise ValueError(f'{f} holds no pictures')

@@ -401,7 +401,6 @@ def _place(folder):
     s = os.stat(folder)
     return s.st_dev, s.st_ino
 
-
 def _above(folder):
     "A folder and all that it lies in"
     real = Path(os.path.realpath(folder))

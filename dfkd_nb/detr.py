@@ -9,7 +9,7 @@ __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPEL
            'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
            'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
            'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
-           'create_detector', 'giou', 'costs', 'send', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
+           'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
            'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on',
            'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector', 'require_shapes', 'said_of']
 
@@ -883,7 +883,7 @@ class SelectDetr(nn.Module):
                  heads:Few=4,
                  ffn:Few=192, # Width inside the feed-forward parts
                  queries:Few=8, # Q
-                 pool:Few=2, # The encoder's keys and values are means over so many cells a side (PVT: Wang et al.,
+                 pool:Few=2, # The encoder's keys and values are means over so many cells a side (Wang et al., 2021)
                 ):
         check_arguments(SelectDetr.__init__, locals(), 'SelectDetr')
         if d % 4 or d % heads:
@@ -919,8 +919,8 @@ class SelectDetr(nn.Module):
         logits, boxes = self.dense[0](t), (self.dense[1](t)+_logit(anchors)).sigmoid()
         aux = [(logits, boxes)]
         best = logits.detach().amax(-1).topk(min(self.queries, t.shape[1]), 1).indices[..., None]
-        ref, q = boxes.detach().gather(1,
-                                       best.expand(-1, -1, 4)), self.query(t.gather(1, best.expand(-1, -1, self.width)))
+        ref = boxes.detach().gather(1, best.expand(-1, -1, 4))
+        q = self.query(t.gather(1, best.expand(-1, -1, self.width)))
         for l, (c, b) in zip(self.decoder, self.heads):
             q = l(q, self.place(ref), t, pos)
             logits, boxes = c(q), (b(q)+_logit(ref)).sigmoid()
@@ -999,12 +999,6 @@ def costs(logits:torch.Tensor, # (n,Q,K or K+1)
     return wc*cost+wb*torch.cdist(boxes, targets, p=1)-wg*giou(boxes[:, :, None], targets[:, None])
 
 # %% ../nbs/08_detr.ipynb #081fce6f
-def send(t:torch.Tensor, # On the CPU
-         device:torch.device,
-        ) -> torch.Tensor:
-    "A tensor on its way to a device, which is not waited for"
-    return t.pin_memory().to(device, non_blocking=True) if device.type == 'cuda' else t.to(device)
-
 @torch.no_grad()
 def match_layers(layers:list, # (logits, boxes) of each layer, as in `costs`
                  labels:torch.Tensor, # (n,M), −1: none

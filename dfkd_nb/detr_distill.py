@@ -173,8 +173,7 @@ def compose(background:torch.Tensor, # (n,3,H,W) floats
         theta = torch.zeros(len(i), 2, 3, device=x.device)
         theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = 1/s[:, 0], 1/s[:, 1], -c/s
         part = canvas[row]
-        part = torch.cat((part[:, :3]*part[:, 3:], part[:, 3:]),
-                         1)     # premultiplied: beyond the canvas lies nothing, not black
+        part = torch.cat((part[:, :3]*part[:, 3:], part[:, 3:]), 1)     # premultiplied: beyond lies nothing, not black
         o = F.grid_sample(part, F.affine_grid(theta, (len(i), 4, H, W), align_corners=False), align_corners=False)
         x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3])
     return x
@@ -372,13 +371,8 @@ def play_scenes(game:SceneGame, batches:RealObjects, guide:SceneGuide, every:int
                 plain:Graphed, # `game.step`
                ) -> dict: # Mean of each loss
     "One epoch of the game; raises `NotFinite` for losses that are no numbers"
-    sums, counts = {}, {}
-    for i, batch in enumerate(batches):
-        losses = game.step(*batch, guide=guide) if every and i % every == 0 else plain(*batch)
-        for k,v in losses.items():
-            sums[k] = sums.get(k, 0.)+v
-            counts[k] = counts.get(k, 0)+1
-    row = {k: round(float(sums[k])/counts[k], 6) for k in ('loss_d', 'loss_attention', 'loss_adv') if k in sums}
+    means = play((plain, partial(game.step, guide=guide)), batches, every)
+    row = {k: means[k] for k in ('loss_d', 'loss_attention', 'loss_adv') if k in means}
     require_finite(row, "the losses of the generator of scenes: lower lr, or lam")
     return row
 

@@ -142,14 +142,12 @@ def loss(self:Distill, pred, y, t_logits=None, t_row=None):
 # %% ../nbs/06_distill.ipynb #d8cbd908
 def new_student(name:str, # For `create_net`
                 teacher:Run, # A finished teacher
-                chans:int, # Channels of its images
                 seed:int=0,
                ) -> Classifier: # On `pick_device()`
-    "A freshly initialised student with the classes and the normalisation of its teacher"
+    "A freshly initialised student with the classes, the channels and the normalisation of its teacher"
     p = teacher.result['params']
     seed_all('init', name, seed)
-    kw = {} if name in MODELS else {'in_chans': chans}
-    return create_classifier(name, p['num_classes'], {'mean': p['mean'], 'std': p['std']}, **kw).to(pick_device())
+    return create_classifier(name, p['num_classes'], {'mean': p['mean'], 'std': p['std']}).to(pick_device())
 
 # %% ../nbs/06_distill.ipynb #2295706d
 def check_pair(T:Classifier, # The teacher
@@ -184,7 +182,7 @@ def pair_of(teacher:Run, student:str, data:ImageData, bs:int, seed:int) -> tuple
     "Teacher and student, once it is sure that they fit the data"
     T = load_classifier(teacher).requires_grad_(False)
     check_labels(T, len(data.classes))
-    S = new_student(student, teacher, data.shape[0], seed)
+    S = new_student(student, teacher, seed)
     check_pair(T, S, data.shape, bs)
     return T, S
 
@@ -317,6 +315,6 @@ GPU_KD = {'cifar10': _LARGE, 'cifar100': _LARGE} # what differs on a GPU
 
 def kd_recipe_for(dataset:str, teacher:Run, **changes) -> dict: # Arguments of `distill`
     "How a data set's students are taught, by the size of their teacher"
-    return follow(dataset, teacher, KD_RECIPES, GPU_KD, changes)
+    return choose_recipe(dataset, is_large(teacher), KD_RECIPES, GPU_KD, changes)
 
 PAPER_KD = dict(lr=7.5e-4, betas=(.5, .999), wd=.025, augment='none', kd=1., ce=1., patch=1., recipe='paper') # Table 3

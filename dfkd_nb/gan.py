@@ -8,7 +8,7 @@ __all__ = ['GANS', 'Width', 'Widths', 'SNAPSHOTS', 'GAN_RECIPES', 'GPU_GANS', 'S
            'attention_loss', 'read_probes', 'unscaled_dtype', 'Guide', 'guide_of', 'class_spread', 'balance', 'health',
            'Averaged', 'keep_settings', 'Game', 'game_steps', 'steps_used', 'play', 'check_game', 'new_nets',
            'generate', 'halves', 'note_progress', 'appraise', 'generator_result', 'train_generator', 'GanSource',
-           'is_large', 'follow', 'gan_recipe_for']
+           'is_large', 'gan_recipe_for']
 
 # %% ../nbs/04_gan.ipynb #00aa325e
 from copy import deepcopy
@@ -677,22 +677,12 @@ def is_large(teacher:Run) -> bool:
     "Whether a finished teacher is of the size for which recipes are those for a GPU"
     return teacher.result['params'].get('parameters', 0) > FOR_GPU
 
-def follow(dataset:str, # A data set that has a recipe
-           teacher:Run, # Whose size decides
-           recipes:dict, # data set: arguments of a stage
-           for_gpu:dict, # data set: what is different on a GPU
-           changes:dict, # Of any setting
-          ) -> dict: # Arguments of the stage
-    "The recipe of a stage that follows a teacher"
-    if dataset not in recipes:
-        raise ValueError(f"there is no recipe for {dataset!r}, only for {', '.join(recipes)}: give its settings")
-    return {**recipes[dataset], **(for_gpu.get(dataset, {}) if is_large(teacher) else {}), **changes}
 GPU_GANS = dict.fromkeys(('cifar10', 'cifar100'), dict(epochs=60, bs=128, recipe='ours-gpu')) # what differs on a GPU
 
 # %% ../nbs/04_gan.ipynb #be753601
 def gan_recipe_for(dataset:str, teacher:Run, **changes) -> dict: # Arguments of `train_generator`
     "How a data set's generators are trained, by the size of its teacher"
-    return follow(dataset, teacher, GAN_RECIPES, GPU_GANS, changes)
+    return choose_recipe(dataset, is_large(teacher), GAN_RECIPES, GPU_GANS, changes)
 
 # %% ../nbs/04_gan.ipynb #ebe6f3e0
 _STRONG = dict(arch='strong', augment='none', ema=.995, betas=(0., .99), wd=0.)

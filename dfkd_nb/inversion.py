@@ -472,7 +472,7 @@ def networks_for(teacher:Run, student:str, data:ImageData|None, probes:Run|None,
     T = load_classifier(teacher).requires_grad_(False)
     shape = shape_for(T, data, shape)
     cap = cap_for(probes, teacher, T, shape, block)
-    S = new_student(student, teacher, shape[0], seed)
+    S = new_student(student, teacher, seed)
     check_pair(T, S, shape, bs)
     if data is not None: Probe(S, block)      # its attention is measured at the end: better refused now
     return T, S, shape, cap
@@ -708,7 +708,7 @@ GPU_INVERSION = dict.fromkeys(('cifar10', 'cifar100'), dict(rounds=1000, recipe=
 
 def inversion_recipe_for(dataset:str, teacher:Run, **changes) -> dict: # Arguments of `invert`
     "How a data set's teachers are inverted, by their size"
-    return follow(dataset, teacher, INVERSION, GPU_INVERSION, changes)
+    return choose_recipe(dataset, is_large(teacher), INVERSION, GPU_INVERSION, changes)
 
 DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, variant='dafl')
 APART = { # variant: what is changed, to see what each part is worth

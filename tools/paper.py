@@ -19,7 +19,8 @@ def main(args=None):
     a, more = p.parse_known_args(args)      # whatever else: Snakemake's, such as --workflow-profile profiles/slurm
     here = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     cores = a.cores or (None if any('profile' in m for m in more) else here)
-    if cores: os.environ.setdefault('DFKD_GPU_SHARE', gpu_share(a.scale, here if cores == 'all' else int(cores)))   # jobs of a cluster have a GPU each
+    env = dict(os.environ)
+    if cores: env.setdefault('DFKD_GPU_SHARE', gpu_share(a.scale, here if cores == 'all' else int(cores)))      # jobs of a cluster have a GPU each
     (ROOT/'build').mkdir(exist_ok=True)
     start = time.time()
     lock = open(ROOT/'build/.paper.lock', 'w')
@@ -27,7 +28,7 @@ def main(args=None):
     except BlockingIOError: print('another `make paper` is at work here', file=sys.stderr); return 1
     def run(*cmd):      # Snakemake holds our lock with us: should only this process be killed, a second run still sees the first
         cmd = [sys.executable, '-m', 'snakemake', *([f'-c{cores}'] if cores else []), '--config', f'scale={a.scale}', *cmd]
-        return subprocess.run(cmd, cwd=ROOT, pass_fds=[lock.fileno()]).returncode
+        return subprocess.run(cmd, cwd=ROOT, env=env, pass_fds=[lock.fileno()]).returncode
     # ours is the only run, so a lock of Snakemake's that is still there was left by a killed one
     if any((ROOT/'.snakemake/locks').glob('*')): run('--unlock', '--quiet')
     rc = run('--rerun-incomplete', '--rerun-triggers', 'mtime', 'params', 'input', '--quiet', 'rules', *more)

@@ -11,6 +11,7 @@ says as which). Evaluations on the whole test set are left out. No stage is kept
 each, to build/rehearsal-SCALE.md or to --out."""
 import argparse, inspect, os, sys, tempfile, time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -266,10 +267,9 @@ def main(args=None):
         parts[dataset] = f'## {dataset}\n\n{table(rows, how)}'
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text('\n\n'.join([*head, *parts.values()]) + '\n', encoding='utf-8')
-    with tempfile.TemporaryDirectory() as tmp:
-        os.environ |= {'DFKD_RUNS': tmp, 'DFKD_SHIPPED': '0'}
-        if a.count: os.environ['DFKD_GRAPHS'] = '0'         # what is replayed cannot be counted
-        for dataset in sets: rehearse(cfg, dataset, a.batches, a.only, how, lambda rows: write(dataset, rows))
+    replayed = {'DFKD_GRAPHS': '0'} if a.count else {}      # what is replayed cannot be counted
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(os.environ, DFKD_RUNS=tmp, DFKD_SHIPPED='0', **replayed):
+        for dataset in sets: rehearse(cfg, dataset, a.batches, a.only, how, partial(write, dataset))
     print(out.read_text(encoding='utf-8'))
 
 if __name__ == '__main__': sys.exit(main())

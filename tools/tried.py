@@ -44,6 +44,7 @@ def rows(root=ROOT):
 def told(text, root=ROOT):
     "A text as the page says it: on one line, without this machine's folders, and nothing endless in it."
     text = ' '.join(str(text).split()).replace(f'{root}/', '')
+    text = ''.join(c if c.isprintable() else f'\\x{ord(c):02x}' for c in text)
     text = re.sub(rf'(/private)?{re.escape(tempfile.gettempdir())}/(pytest-of-[^/\s]+/pytest-\d+/[^/\s]+/)?', '', text)
     word, answer = LONGEST
     text = re.sub(rf'\S{{{word+1},}}', lambda m: f'{m[0][:word//2]}…{m[0][-word//3:]}', text)
@@ -68,6 +69,7 @@ def page(rows, root=ROOT):
 VARIES = [r'\b0x[0-9a-f]+',                                    # addresses in memory
           r'\b(?=\w*\d)(?=\w*[a-f])[0-9a-f]{6,64}\b',       # keys and hashes
           r'(?<=[a-z]\.)\d{2,7}\b|(?<=\()\d{3,7}(?=\))|(?<=pid )\d+|(?<=process )\d+',     # process ids, also in names
+          r'(?<=\bhome)\d+',                             # pytest numbers its folders
           r'\b[\d,.]*\d(?= ?(?:bytes|[kMG]i?B|B|s|ms|seconds)\b)',
           r'-?\b\d+\.\d+(?:e[+-]?\d+)?\b']                   # measured numbers
 
