@@ -764,6 +764,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.models._near': ('models.html#_near', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._said_of': ('models.html#_said_of', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._side': ('models.html#_side', 'dfkd_nb/models.py'),
+                                'dfkd_nb.models._stated': ('models.html#_stated', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._torchvision': ('models.html#_torchvision', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models.channel_stats': ('models.html#channel_stats', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models.check_labels': ('models.html#check_labels', 'dfkd_nb/models.py'),

@@ -279,12 +279,15 @@ def _todays_names(net, state):
     "A state dict of Hugging Face in the names that this version of transformers gives: files bear older ones"
     import transformers
     level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error(); transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     how = dict(config=net.config, ignore_mismatched_sizes=True, output_loading_info=True)
     try: loaded, info = type(net).from_pretrained(None, state_dict=state, **how)
     except Exception as e:
         raise ValueError(f"transformers cannot read these weights ({' '.join(str(e).split())[:120]})") from None
-    finally: transformers.logging.set_verbosity(level); transformers.logging.enable_progress_bar()
+    finally:
+        transformers.logging.set_verbosity(level)
+        transformers.logging.enable_progress_bar()
     kept = {k: v for k,v in loaded.state_dict().items() if k not in info['missing_keys']}
     other = {k: torch.empty(was, device='meta') for k,was,_ in info['mismatched_keys']}
     return kept | other | {k: state.get(k, torch.empty(0)) for k in info['unexpected_keys']}
@@ -374,7 +377,7 @@ def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAM
     stats = _stats_of(net, model, mean or said.get('mean'), std or said.get('std'))
     names = said['names'] if said['names'] and len(said['names']) == K else None
     clf = Classifier(net.float(), *stats, model, names).eval()
-    clf.noted = said['noted'] if 'noted' in said else {}
+    clf.noted = said.get('noted', {})
     return clf, arch
 
 def _stats_of(net, model, mean, std):
@@ -405,7 +408,8 @@ def adopt(run,
     mean, std = (v.flatten().tolist() for v in (teacher.mean, teacher.std))
     if len(mean) not in (1, 3): raise ValueError(f'{teacher.name} takes {len(mean)} channels, and images have 1 or 3')
     if own and sorted(own) == sorted(names) and own != names:
-        raise ValueError(f"the teacher's own order of its classes is {', '.join(own[:8])}, not that in which they are named")
+        raise ValueError(f"the teacher's own order of its classes is {', '.join(own[:8])}, "
+                         'not that in which they are named')
     if unfit := differences(sketch(teacher.name, k, arch), teacher.net.state_dict()):
         raise ValueError(f'{teacher.name} cannot be built again from {arch}: {unfit[0]}')
     check_probe(teacher)       # raises for what is no class-token ViT with plain attention
@@ -456,8 +460,11 @@ def _look(T, x, K):
     "What the teacher says to some images of the source"
     q = predict(T, x).softmax(1)
     share = torch.bincount(q.argmax(1), minlength=K).float().div(len(q))
-    yield 'teacher on these images', f'sees {int((share > 0).sum())} of {K} classes, mean confidence {q.max(1).values.mean():.0%}'
-    if share.max() > .9 and K > 2: yield 'warning', f'the teacher gives {share.max():.0%} of the images one class: is their normalisation, or their order of channels, another?'
+    sure = q.max(1).values.mean()
+    yield 'teacher on these images', f'sees {int((share > 0).sum())} of {K} classes, mean confidence {sure:.0%}'
+    if share.max() > .9 and K > 2:
+        yield 'warning', (f'the teacher gives {share.max():.0%} of the images one class: '
+                          'is their normalisation, or their order of channels, another?')
 
 # %% ../nbs/12_your_teacher.ipynb #3d7dc63e
 def preflight(teacher:Run, # A finished teacher
@@ -479,8 +486,10 @@ def preflight(teacher:Run, # A finished teacher
         raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher '
                          f'({n_params(T):,}): choose a smaller one')
     if T.training: raise ValueError('the teacher is in training mode: call eval()')
-    brought = [f'brought to {m.size}×{m.size} for the {who}' for who,m in (('teacher', T), ('student', S)) if m.size and m.size != shape[-1]]
-    found = _patches({'teacher': T, 'student': S.eval()}, shape)
+    pair = {'teacher': T, 'student': S.eval()}
+    resized = [(who, m.size) for who,m in pair.items() if m.size and m.size != shape[-1]]
+    brought = [f'brought to {size}×{size} for the {who}' for who,size in resized]
+    found = _patches(pair, shape)
     return [('teacher', f'{T.name}, {n_params(T):,} parameters, {K} classes, in eval mode'),
             ('student', f'{student}, {n_params(S):,} parameters, {n_params(T)/n_params(S):.1f} times fewer'),
             ('images', ', '.join([_shown(shape), *brought])),
@@ -510,7 +519,7 @@ def memorisation(generator:Run, # A finished run of `train_generator`
                  data:ImageData, # What it was trained on: the owner's side
                  n:Count=1000, # Generated images
                  seed:Seed=0,
-                ): # -> (numbers for the card, generated images, their distances, indices of their nearest training images)
+                ): # -> (numbers for the card, generated images, distances to the nearest training images, indices)
     "How near generated images are to training images, against test images"
     check_arguments(memorisation, locals())
     train, test = data.read('train')[0], data.read('test')[0]
@@ -749,10 +758,13 @@ def outline(path:Path, # File of `save_tree`
            ) -> dict: # Its tree, of tensors without storage
     "What a file of weights says it holds; raises `ValueError` that names it"
     meta, header = tensor_header(path)
-    empty = {k: torch.empty(h['shape'], dtype=_types().get(h['dtype'], torch.float32), device='meta') for k,h in header.items()}
+    types = _types()
+    empty = {k: torch.empty(h['shape'], dtype=types.get(h['dtype'], torch.float32), device='meta')
+             for k,h in header.items()}
     try: return _unpack(parse_json(meta['tree'], path, depth=128), empty)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
-        raise ValueError(f'{path} does not say how its tensors belong together: it is no file of weights of ours') from None
+        raise ValueError(f'{path} does not say how its tensors belong together: '
+                         'it is no file of weights of ours') from None
 
 def patches_of(clf:Classifier, # Of `skeleton`
               ) -> int: # N
@@ -763,7 +775,8 @@ def patches_of(clf:Classifier, # Of `skeleton`
 
 def _same_shapes(path, have, net):
     "Raise `ValueError` where the head of a file tells other tensors than the network has"
-    unfit = differences(net, have) if isinstance(have, dict) and all(isinstance(t, torch.Tensor) for t in have.values()) else ['it holds more than tensors by name']
+    plain = isinstance(have, dict) and all(isinstance(t, torch.Tensor) for t in have.values())
+    unfit = differences(net, have) if plain else ['it holds more than tensors by name']
     if unfit: raise ValueError(f"{path} is not of the network that its result speaks of: {'; '.join(unfit[:2])}")
 
 # %% ../nbs/12_your_teacher.ipynb #8210d19d
@@ -785,7 +798,7 @@ def _check_generator(path, result):
     if n_params(G) != p['parameters']:
         raise ValueError(f"{path}: the generator has {n_params(G):,} parameters, its result says {p['parameters']:,}")
     C, H, W = p['shape']
-    if C != p['arch']['chans'] or max(H, W) > G.size:
+    if p['arch']['chans'] != C or max(H, W) > G.size:
         raise ValueError(f"{path}: a generator of {p['arch']['chans']}×{G.size}×{G.size} cannot give images of "
                          f"{C}×{H}×{W}")
 
@@ -814,7 +827,8 @@ def _card(parts, classes, licence, audit, note, files):
     return {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence, 'classes': names,
             'teacher': {**told, **r['teacher']['metrics']},
             'images': {'shape': r['generator']['params']['shape'] if 'generator' in r else None},
-            'read_to_make_it': {name: x['images_read'] for name,x in r.items()}, 'memorisation': audit, 'note': note, 'files': files}
+            'read_to_make_it': {name: x['images_read'] for name,x in r.items()},
+            'memorisation': audit, 'note': note, 'files': files}
 
 def _alive(pid):
     try: os.kill(pid, 0)
@@ -943,7 +957,8 @@ def _check_shares(path, result, weights):
 
 # %% ../nbs/12_your_teacher.ipynb #409dc7b8
 class Bundle:
-    "An opened bundle: `card`, and the runs `teacher`, `probes`, `generator` (None where it has none); raises `ValueError` for what is damaged, foreign or newer"
+    """An opened bundle: `card`, and the runs `teacher`, `probes`, `generator` (None where it has none).
+    Raises `ValueError` for what is damaged, foreign or newer"""
     def __init__(self, path:str|Path): # Folder
         self.path = Path(path).expanduser()
         self.card = _read_card(self.path/'card.yaml', Card, 'bundle')
@@ -977,14 +992,17 @@ class Bundle:
         return T.chans or 3, T.size or 32, T.size or 32
     def __repr__(self):
         has = ', '.join(part for part in PARTS if getattr(self, part))
-        return f"Bundle({self.path}: {self.card['teacher']['model']}, {len(self.classes)} classes; {has}; licence: {' '.join(self.card['licence'].split())[:80]})"
+        licence = ' '.join(self.card['licence'].split())[:80]
+        model = self.card['teacher']['model']
+        return f'Bundle({self.path}: {model}, {len(self.classes)} classes; {has}; licence: {licence})'
 
 # %% ../nbs/12_your_teacher.ipynb #944bcf21
 SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and images inverted from the teacher',
            'drawn': 'pictures drawn by a program',
            'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
-ALONE = dict(drawn=10_000, terms=dict(vary=2.))       # of a teacher whose data nobody knows, images are inverted at all contrasts, and the memory begins with drawn pictures
+# Nobody knows such a teacher's data: images are inverted at all contrasts, the memory begins with drawn pictures
+ALONE = dict(drawn=10_000, terms=dict(vary=2.))
 
 def wild_folder(what:str # Such as `wild:FOLDER`
                ) -> Path:
@@ -1004,11 +1022,12 @@ def make_source(bundle:Bundle,
         return GanSource(bundle.generator)
     if what == 'noise': return NoiseSource(bundle.shape, K)
     if what == 'drawn': return DrawnSource(bundle.shape, K, mean)
-    if isinstance(what, str) and what.startswith('wild:'): return WildSource(toned(read_wild(wild_folder(what), bundle.shape), mean), K)
+    if isinstance(what, str) and what.startswith('wild:'):
+        return WildSource(toned(read_wild(wild_folder(what), bundle.shape), mean), K)
     raise ValueError(f"unknown source {str(what)[:60]!r}: there are {', '.join(SOURCES)}")
 
 class WithoutData(ImageData):
-    "In place of real test images: images of the source that no student learns from, with the teacher's answers for labels"
+    "In place of real test images: images of the source that no student learns from, labelled by the teacher"
     def __init__(self, bundle:Bundle, source, n:Count=500, seed:Seed=10**6):
         x = source.x[:n] if source.rung == 'wild' else source.sample(n, seed)[0]
         y = predict(load_classifier(bundle.teacher), x).argmax(1)
@@ -1018,9 +1037,10 @@ class WithoutData(ImageData):
 def match_classes(data:ImageData, # Real images
                   classes:list, # Names of the teacher's classes
                  ) -> ImageData: # With the teacher's classes, and labels that are positions in them
-    "Bring the labels of data to a teacher's classes, by name; some of them will do. Raises `ValueError` where names are not the teacher's"
+    "Bring the labels of data to a teacher's classes, by name; some will do. Raises `ValueError` for other names"
     if list(data.classes) == list(classes): return data
-    if len(data.classes) < len(classes): warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
+    if len(data.classes) < len(classes):
+        warnings.warn(f"{data.name} has {len(data.classes)} of the teacher's {len(classes)} classes")
     places = torch.tensor(class_places(classes, data.classes))
     return ImageData(data.name, {s: (x, places[y]) for s,(x,y) in data._splits.items()}, classes)
 
@@ -1059,7 +1079,7 @@ def compress(bundle:Bundle,
     if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**ALONE, **kw})
     if data is None:
         data = WithoutData(bundle, src, min(500, len(src.x)//10) if src.rung == 'wild' else 500)
-        if src.rung == 'wild': src = WildSource(src.x[data.sizes['test']:], src.classes)        # no picture on both sides
+        if src.rung == 'wild': src = WildSource(src.x[data.sizes['test']:], src.classes)    # no picture on both sides
     return distill(bundle.teacher, src, data, student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
 
 # %% ../nbs/12_your_teacher.ipynb #ab1d97dc
@@ -1127,7 +1147,7 @@ def load_student(path:str|Path, # Folder that `dfkd distill` wrote
 def gan_size(size:Annotated[int, Field(ge=4, le=128)], # Pixels of the images
              width:Annotated[int, Field(ge=8, le=4096)]=256, # Channels of the generator's first layer
             ) -> dict: # `widths` and `d_widths` for `train_generator`
-    "As many layers as images of this size need: 4·2^layers pixels; raises `ValueError` for what a generator of this kind cannot draw"
+    "As many layers as images of this size need, 4·2^layers pixels; raises `ValueError` for what cannot be drawn"
     if isinstance(size, int) and size > 128:
         raise ValueError(f'images of {size} pixels are too large for this generator: pass --size 32 (up to 128); '
                          f'teacher and student see them enlarged')

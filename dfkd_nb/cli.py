@@ -14,8 +14,8 @@ from typing import Literal
 BOUNDS = { # command: option -> whose argument it is, or an annotation
     'bundle': {'size': 'bundle.gan_size:size', 'width': 'bundle.gan_size:width',
                'epochs': 'gan.train_generator:epochs', 'guidance': 'gan.train_generator:lam',
-               'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment', 'channels': Literal[1, 3], 'mean': 'bundle:Means', 'std': 'bundle:Deviations',
-               'licence': 'bundle:Text',
+               'arch': 'gan.train_generator:arch', 'augment': 'gan.train_generator:augment',
+               'channels': Literal[1, 3], 'mean': 'bundle:Means', 'std': 'bundle:Deviations', 'licence': 'bundle:Text',
                'img_size': 'bundle.foreign_teacher:img_size', 'pool': 'bundle.foreign_teacher:pool'},
     'distill': {'size': 'checks:Size', 'images': 'distill.distill:n_images', 'epochs': 'distill.distill:epochs',
                 'rounds': 'inversion.invert:rounds',
@@ -45,9 +45,8 @@ def _bounded(a):
     "Hold what was given against the bounds; raises `ValueError` that names the option"
     from dfkd_nb.checks import check_value
     for option, where in BOUNDS.get(a.command, {}).items():
-        if getattr(a, option) is not None: setattr(a, option,
-                                                   check_value(bound_of(where), getattr(a, option),
-                                                               f"--{option.replace('_', '-')}"))
+        if (given := getattr(a, option)) is None: continue
+        setattr(a, option, check_value(bound_of(where), given, f"--{option.replace('_', '-')}"))
 
 # %% ../nbs/13_cli.ipynb #79b476e7
 NOT_FOR = { # command: (options, when they would be ignored, why)
@@ -144,7 +143,8 @@ def _teacher(a, data):
     chans = data.shape[0] if data is not None else a.channels
     clf, arch = foreign_teacher(a.teacher, a.weights, K, a.mean, a.std, chans, a.img_size, a.pool)
     counted = a.classes is not None and a.classes.isdigit()
-    names = clf.classes if clf.classes and (data is not None or named is None or counted) else named      # a Hugging Face teacher has its own
+    own = clf.classes and (data is not None or named is None or counted)        # a Hugging Face teacher has its own
+    names = clf.classes if own else named
     if names is None:
         raise ValueError(f'{a.teacher} does not say what its classes are called: name them, --classes cat,dog')
     if data is not None: data = match_classes(in_colour(data, clf.chans), names)
@@ -226,7 +226,8 @@ def _picture(path, x, d, i, data):
 
 # %% ../nbs/13_cli.ipynb #79b476e8
 def _distill(a):
-    from dfkd_nb.bundle import Bundle, compress, free_place, local_path, make_source, match_classes, in_colour, preflight, save_student, sweep
+    from dfkd_nb.bundle import Bundle, free_place, in_colour, local_path, make_source, match_classes, preflight
+    from dfkd_nb.bundle import compress, save_student, sweep
     path = local_path(a.bundle, 'the bundle')
     out = free_place(a.out, '--out', [path, *_existing(a.data)])
     root = _work_of(out, None)
@@ -261,8 +262,9 @@ def _evaluate(a):
     run = load_student(local_path(a.run, 'the student'))
     made = run.card['images']['shape'] or (None, None, None)
     size = a.size or made[-1]
-    if made[-1] and size != made[-1]: print(f'warning: the student was made with images of {made[-1]} pixels, these '
-                                            f'are brought to {size}', file=sys.stderr)
+    if made[-1] and size != made[-1]:
+        print(f'warning: the student was made with images of {made[-1]} pixels, these are brought to {size}',
+              file=sys.stderr)
     data = match_classes(in_colour(_data(a.data, size), len(run.card['mean'])), run.card['classes'])
     x, y = data.read('test')
     some = f", of {len(y.unique())} of its {len(data.classes)} classes" if len(y.unique()) < len(data.classes) else ''
@@ -282,8 +284,9 @@ def _export(a):
         file = export_onnx(clf, Path(tmp)/'model.onnx', run.card['classes'], normalise=not a.raw,
                            made_with=run.card['images']['shape'])
         if a.int8: file = quantize(file, Path(tmp)/'int8.onnx')
-        said = '' if a.raw else f"; logits differ by at most {parity(clf, file, _noise(clf))['max_difference']:.1g} on noise"
+        off = None if a.raw else parity(clf, file, _noise(clf))['max_difference']
         write_atomic(out, file.read_bytes())
+    said = '' if off is None else f'; logits differ by at most {off:.1g} on noise'
     print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in "
           f"{read_card(out)['range']}{said}")
 
@@ -361,9 +364,12 @@ the recipient, who has none, gets a small student from it:
   dfkd export student --out student.onnx
 without any data at all, from the teacher's weights alone or from foreign pictures:
   dfkd bundle --teacher vit_small_patch16_224 --weights w.safetensors --classes 10 --out mine.bundle
-  dfkd distill mine.bundle --student deit_tiny_patch16_224 --source teacher --out student      (or --source drawn, wild:FOLDER)
-a FOLDER has one sub-folder of images a class; data can also be an .npz or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)
-exit codes: 0 done; 2 something to mend in what was asked, said in one line; 1 something went wrong inside (--verbose shows where); 130 stopped by Ctrl-C, the same command goes on'''
+  dfkd distill mine.bundle --student deit_tiny_patch16_224 --source teacher --out student
+                                             (or --source drawn, wild:FOLDER)
+a FOLDER has one sub-folder of images a class; data can also be an .npz,
+or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)
+exit codes: 0 done; 2 something to mend in what was asked, said in one line;
+1 something went wrong inside (--verbose shows where); 130 stopped by Ctrl-C, the same command goes on'''
 
 class _Parser(argparse.ArgumentParser):
     "Raises `ValueError` where argparse would print its usage and leave"
@@ -381,7 +387,8 @@ def _command(subs, name, f, text):
     return option
 
 def _parser():
-    p = _Parser('dfkd', formatter_class=argparse.RawDescriptionHelpFormatter, description='Compress a vision transformer without its data.', epilog=EPILOG)
+    p = _Parser('dfkd', formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EPILOG,
+                description='Compress a vision transformer without its data.')
     p.add_argument('--version', action='version', version=f'dfkd_nb {importlib.import_module("dfkd_nb").__version__}')
     p.add_argument('--verbose', action='store_true', default=False, help='show where an error arose')
     subs = p.add_subparsers(title='commands', dest='command', metavar='COMMAND')
@@ -467,9 +474,11 @@ def answer(e:BaseException
     "What the command answers to an exception"
     kinds = {k.__name__ for k in type(e).__mro__}
     if isinstance(e, KeyboardInterrupt): return 130, 'stopped; the same command goes on from here'
-    if isinstance(e, MemoryError) or 'OutOfMemoryError' in kinds or "can't allocate memory" in str(e): return 1, 'there is not enough memory: take smaller images, fewer of them, or a smaller network'
+    if kinds & {'MemoryError', 'OutOfMemoryError'} or "can't allocate memory" in str(e):
+        return 1, 'there is not enough memory: take smaller images, fewer of them, or a smaller network'
     if isinstance(e, OSError) and e.errno is not None: return _of_system(e)
-    if 'LedgerError' in kinds or isinstance(e, (ValueError, FileNotFoundError, FileExistsError)) and not kinds & {'UnicodeError', 'JSONDecodeError'}: return 2, str(e)
+    ours = kinds & {'LedgerError', 'ValueError', 'FileNotFoundError', 'FileExistsError'}
+    if ours and not kinds & {'UnicodeError', 'JSONDecodeError'}: return 2, str(e)
     return 1, f'{type(e).__name__}: {e}'
 
 def one_line(text:str,

@@ -813,7 +813,7 @@ def count(net:nn.Module) -> dict: # parameters, trainable, frozen
 _SMALL_RESNET = dict(layer_type='basic', depths=[2, 2, 2, 2])
 _HALF = dict(encoder_layers=2, decoder_layers=2)
 HUB = { # name: arguments of `HubDetr`
-    'detr_resnet50': dict(),
+    'detr_resnet50': {},
     'detr_resnet18': dict(backbone=dict(**_SMALL_RESNET, hidden_sizes=[64, 128, 256, 512]), **_HALF),
     'detr_slim':     dict(backbone=dict(**_SMALL_RESNET, hidden_sizes=[32, 64, 96, 128], embedding_size=32), **_HALF,
                           d_model=96, encoder_ffn_dim=512, decoder_ffn_dim=512, num_queries=25),
@@ -930,7 +930,7 @@ class SelectDetr(nn.Module):
 
 # %% ../nbs/08_detr.ipynb #941adb64
 DETRS = { # name: arguments of `SelectDetr`
-    'detr_tiny':  dict(),
+    'detr_tiny':  {},
     'detr_micro': dict(d=48, widths=(12, 24, 48), layers=(1, 1), ffn=96),
 }
 
@@ -1123,7 +1123,10 @@ def precision_recall(found:list, # Of `detect`
         fits = box_iou(corners(f['boxes'][keep]), corners(t['boxes'])) >= .5
         fits &= f['labels'][keep][:, None] == t['labels']
         for row in fits:        # the most certain first
-            if len(hit := (row & fits.any(0)).nonzero()): right += 1; fits[:, hit[0]] = False
+            hit = (row & fits.any(0)).nonzero()
+            if not len(hit): continue
+            right += 1
+            fits[:, hit[0]] = False
         said, there = said+int(keep.sum()), there+len(t['labels'])
     return {'precision': right/said if said else None, 'recall': right/there}
 

@@ -44,7 +44,9 @@ class CrossAttention:
         else: self.part.keep = True
         return self
     def __exit__(self, *_):
-        if self.hub: self.cfg._attn_implementation = self.was; self.hook.remove()
+        if self.hub:
+            self.cfg._attn_implementation = self.was
+            self.hook.remove()
         else: self.part.keep, self.part.seen = False, None
     @property
     def weights(self): return (self.kept if self.hub else self.part.seen).mean(1)

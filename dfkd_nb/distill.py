@@ -8,7 +8,6 @@ __all__ = ['KD_RECIPES', 'GPU_KD', 'PAPER_KD', 'soft_kl', 'probe_loss', 'Distill
            'student_result', 'distill', 'kd_recipe_for']
 
 # %% ../nbs/06_distill.ipynb #aad732e5
-from typing import Annotated
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
@@ -239,7 +238,8 @@ def confusion(logits:torch.Tensor, y:torch.Tensor) -> list: # K rows of K
     return torch.bincount(y*k+logits.argmax(1), minlength=k*k).view(-1, k).tolist()
 
 # %% ../nbs/06_distill.ipynb #beb796a4
-_SAID = 'fresh epochs bs lr betas wd kd ce patch tau probe block augment mixup labels'.split()
+_SAID = ['fresh', 'epochs', 'bs', 'lr', 'betas', 'wd', 'kd', 'ce', 'patch', 'tau', 'probe', 'block', 'augment',
+         'mixup', 'labels']
 
 def student_params(run, S:Classifier, teacher:Run, names:list, **more) -> dict:
     "What a student's result says of its settings: those that the run was asked for, and what it takes to load it"

@@ -577,7 +577,8 @@ def _nets_code(args):
     "What of the table of networks a generator depends on"
     if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
     return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']] if f]}
-_REPEATED = 'epochs bs lr betas wd dropout ema augment block probe_every guide_from centred'.split()
+_REPEATED = ['epochs', 'bs', 'lr', 'betas', 'wd', 'dropout', 'ema', 'augment', 'block', 'probe_every', 'guide_from',
+             'centred']
 
 # %% ../nbs/04_gan.ipynb #2a6fd807
 def generator_result(run, game:Game, guide:Guide, data:ImageData, steps:int) -> dict: # `steps` an epoch

@@ -103,7 +103,8 @@ CONFIG = { # entry of a `config.json`: what it may be
     **dict.fromkeys(['hidden_dropout_prob', 'attention_probs_dropout_prob', 'drop_path_rate'], Decay),
     **dict.fromkeys(['layer_norm_eps', 'initializer_range', 'layerscale_value', 'layer_scale_init_value'], Small),
     **dict.fromkeys(['qkv_bias', 'use_swiglu_ffn', 'use_mask_token', 'use_mean_pooling'], bool),
-    'use_absolute_position_embeddings': bool, 'use_relative_position_bias': bool, 'use_shared_relative_position_bias': bool,
+    'use_absolute_position_embeddings': bool,
+    'use_relative_position_bias': bool, 'use_shared_relative_position_bias': bool,
 }
 
 # %% ../nbs/02_models.ipynb #7100e479
@@ -168,9 +169,10 @@ PATCHES = 65_536           # that it may cut an image into
 
 def sketch(name:str, # As for `create_net`
            num_classes:int=10, # K
-           arch:dict={}, # Its changes, as a table
+           arch:dict|None=None, # Its changes, as a table
           ) -> nn.Module: # On the device `meta`
     "A network without memory for its weights; raises `ValueError` for what is unknown, too large or cannot be built"
+    arch = arch or {}
     make = _maker(name, num_classes, arch)
     with torch.random.fork_rng(devices=[]), torch.device('meta'):
         try: net = make()
@@ -206,11 +208,18 @@ def table_audit() -> pd.DataFrame:
     "What the paper states of its models, what counting gives, and what we build"
     rows = []
     for name, p in paper()['models'].items():
-        a, n = MODELS[name], n_params(create_net(name))
-        rows.append({'where': p['where'], 'the paper states': f"{p['stated']}; {p['params']:,}" if p['params'] % 1e5 else p['stated'] if 'M' in p['stated'] else f"{p['stated']}; {p['params']/1e6:.1f} M",
-                     'we build': f"`{name}`: d {a['embed_dim']}, depth {a['depth']}, {a['num_heads']} heads, patch {a['patch_size']}", 'counted': f'{n:,}',
-                     'agrees': 'exactly' if n == p['params'] else 'rounded' if abs(n-p['params']) < 5e4 else 'no', 'note': p['note']})
+        a, n = MODELS[name], n_params(sketch(name))
+        built = f"`{name}`: d {a['embed_dim']}, depth {a['depth']}, {a['num_heads']} heads, patch {a['patch_size']}"
+        off = abs(n-p['params'])
+        agrees = 'rounded' if 0 < off < 5e4 else 'no' if off else 'exactly'
+        rows.append({'where': p['where'], 'the paper states': _stated(p), 'we build': built, 'counted': f'{n:,}',
+                     'agrees': agrees, 'note': p['note']})
     return pd.DataFrame(rows)
+
+def _stated(p):
+    "The paper's words on a model's size, with its number of parameters where they do not name it"
+    if p['params'] % 1e5: return f"{p['stated']}; {p['params']:,}"
+    return p['stated'] if 'M' in p['stated'] else f"{p['stated']}; {p['params']/1e6:.1f} M"
 
 # %% ../nbs/02_models.ipynb #11c51b3a
 def table_unsaid() -> pd.DataFrame: # One row a setting

@@ -79,7 +79,7 @@ def shuffled(n:int, device:torch.device) -> torch.Tensor: # (n,), on the device
     return send(torch.randperm(n), device)
 
 class Batches:
-    "Shuffled batches from tensors, the first as floats in 0…1; the last, smaller batch is left out, a small set is one batch"
+    "Shuffled batches from tensors, the first as floats in 0…1; a last, smaller batch is left out"
     def __init__(self,
                  *tensors:torch.Tensor, # Images (uint8 or floats) and whatever belongs to each
                  bs:Count=64, # Batch size
@@ -88,7 +88,7 @@ class Batches:
         bs = check_value(Count, bs, 'Batches: bs')
         lengths = [len(t) for t in tensors]
         if not lengths or len(set(lengths)) > 1 or not lengths[0]:
-            raise ValueError(f'Batches: there must be as many labels as images, and at least one of each, got {lengths}')
+            raise ValueError(f'Batches: as many labels as images are wanted, and at least one of each, got {lengths}')
         device = device or pick_device()
         self.tensors = [t.to(device) for t in tensors]
         self.bs = min(bs, lengths[0])
@@ -105,7 +105,7 @@ def pick_dtype(width:int, # Embedding width of the widest model in the computati
                device:torch.device|None=None, # Default: `pick_device()`
                pixels:int=0, # Of an image, where it is convolutions that take it
               ) -> torch.dtype:
-    "Precision for the forward pass: on a CPU float32, or bfloat16 for what is large where there is AMX; on a GPU bfloat16, else float16"
+    "Precision of the forward pass: on a CPU float32, or bfloat16 for what is large if it has AMX; on a GPU 16 bits"
     if (device or pick_device()).type == 'cpu':
         large = width >= 128 or pixels > 128**2
         return torch.bfloat16 if large and _has_amx() else torch.float32
@@ -183,7 +183,7 @@ class Graphed:
         self.why,self.calls,self.graphs = None,Counter(),{}
     def __call__(self,
                  *tensors:torch.Tensor, # What differs from call to call
-                 key=None, # What else tells steps apart, such as whether the probe is asked; passed on if the step takes it
+                 key=None, # What else tells steps apart, as whether the probe is asked; passed on if the step takes it
                 ):
         "One step"
         step = partial(self.step, key=key) if self.takes_key else self.step
@@ -247,11 +247,11 @@ def used(self:Graphed) -> str|None:
 
 # %% ../nbs/02a_training.ipynb #bdecbd76
 class Pass(nn.Module):
-    "A model's training pass in its precision: takes images in 0…1, gives floats; recorded as CUDA graphs where that is possible"
+    "A model's training pass in its precision: takes images in 0…1, gives floats; CUDA graphs where that is possible"
     def __init__(self,
                  model:nn.Module, # Takes images in 0…1
                  dtype:torch.dtype=torch.float32, # Of the computation
-                 also=None, # Function without arguments: a tuple of tensors that hooks kept of the pass, given as (outputs, *tensors)
+                 also=None, # Function that gives a tuple of tensors that hooks kept of the pass: (outputs, *tensors)
                 ):
         super().__init__()
         self.model,self.dtype,self.also = model,dtype,also
@@ -340,14 +340,18 @@ class Curve(Callback):
     def before_train(self): self.sums,self.n = {},0
     def after_batch(self):
         self.n += 1
-        for k,v in getattr(self.learn, 'parts', {'loss': self.loss}).items(): self.sums[k] = self.sums.get(k, 0.)+v.detach()
+        parts = getattr(self.learn, 'parts', {'loss': self.loss})
+        for k,v in parts.items(): self.sums[k] = self.sums.get(k, 0.)+v.detach()
     def after_train(self):
-        row = {'epoch': self.epoch+1, **{k: round(float(mean_over_processes(v))/self.n, 6) for k,v in self.sums.items()}}
+        means = {k: round(float(mean_over_processes(v))/self.n, 6) for k,v in self.sums.items()}
+        row = {'epoch': self.epoch+1, **means}
         often = max(1, self.n_epoch//self.times)
         if (self.epoch+1) % often == 0 or self.epoch+1 == self.n_epoch: row |= self.measure(self.model_to_measure)
         self.run.log.append(row)
     @property
-    def model_to_measure(self): return self.learn.average.averaged if hasattr(self.learn, 'average') else bare(self.learn.model)
+    def model_to_measure(self):
+        if hasattr(self.learn, 'average'): return self.learn.average.averaged
+        return bare(self.learn.model)
 
 class Augment(Callback):
     "Augments each batch of images"
@@ -390,10 +394,12 @@ def check_batch(bs:int, # Images of a batch
                 n:int|None=None, # Images in all, if they must be as many
                ):
     "Raise `ValueError` for a batch larger than the set, or one that the processes cannot share evenly"
-    if n is not None and bs > n: raise ValueError(f'a batch of {bs} images is more than the {n} there are: choose bs up to {n}')
+    if n is not None and bs > n:
+        raise ValueError(f'a batch of {bs} images is more than the {n} there are: choose bs up to {n}')
     _, processes = world()
     if bs % processes:
-        raise ValueError(f'a batch of {bs} images cannot be shared evenly by {processes} processes: choose bs as a multiple of {processes}')
+        raise ValueError(f'a batch of {bs} images cannot be shared evenly by {processes} processes: '
+                         f'choose bs as a multiple of {processes}')
 
 # %% ../nbs/02a_training.ipynb #ea0af347
 class Mix(Callback):
@@ -406,7 +412,8 @@ class Mix(Callback):
                 ):
         check_arguments(Mix.__init__, {'classes': classes, 'mixup': mixup, 'cutmix': cutmix}, 'Mix')
         from torchvision.transforms import v2
-        self.mix = v2.RandomChoice([v2.MixUp(alpha=mixup, num_classes=classes), v2.CutMix(alpha=cutmix, num_classes=classes)])
+        ways = v2.MixUp(alpha=mixup, num_classes=classes), v2.CutMix(alpha=cutmix, num_classes=classes)
+        self.mix = v2.RandomChoice(ways)
     def before_batch(self):
         x, y = self.mix(self.xb[0], self.yb[0])
         self.learn.xb, self.learn.yb = (x,), (y,)
@@ -420,7 +427,8 @@ class Average(Callback):
     def before_fit(self):
         self.averaged,self.steps = copy.deepcopy(bare(self.learn.model)).requires_grad_(False).eval(),0
         self.means,self.now = self._floats(self.averaged),self._floats(bare(self.learn.model))
-    def _floats(self, model): return [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
+    def _floats(self, model):
+        return [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
     def after_step(self):
         self.steps += 1
         beta = min(self.decay, (1+self.steps)/(10+self.steps))
@@ -443,7 +451,8 @@ class MuonAdamW:
         if not hasattr(torch.optim, 'Muon'): raise ValueError("optimizer='muon' needs torch 2.9 or later: take 'adamw'")
         params = list(params)
         matrices, others = [p for p in params if p.ndim == 2], [p for p in params if p.ndim != 2]
-        if not matrices or not others: raise ValueError("optimizer='muon' is for networks with matrices and other parameters: take 'adamw'")
+        if not matrices or not others:
+            raise ValueError("optimizer='muon' is for networks with matrices and other parameters: take 'adamw'")
         muon = torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn='match_rms_adamw')
         self.parts = [muon, torch.optim.AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)]
         self.state = {}
@@ -489,7 +498,8 @@ def fit(run:Run, # Where checkpoints and the log go
     dls = DataLoaders(batches, [])
     dls.n_inp = 1
     opt = _optimizer(optimizer, betas, wd)
-    learn = Learner(dls, net, loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs, default_cbs=False, wd_bn_bias=True)
+    learn = Learner(dls, net, loss_func=loss_func, opt_func=opt, wd=wd, lr=lr, cbs=cbs,
+                    default_cbs=False, wd_bn_bias=True)
     learn.create_opt()
     try: learn.fit(epochs, lr, cbs=ParamScheduler({'lr': combined_cos(warmup, lr/25, lr, lr/1e4)}))
     except NotFinite as e: raise NotFinite(str(e).splitlines()[-1].strip()) from None    # fastai puts a line before it
@@ -506,7 +516,8 @@ RECIPES = { # data set: how its teacher is trained
     'cifar10':    dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
     'cifar100':   dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
 }
-_LONG = dict(epochs=150, bs=512, lr=1e-3, warmup=.05, augment='strong', smoothing=.1, mix=True, drop_path=.1, ema=.999, recipe='ours-gpu')
+_LONG = dict(epochs=150, bs=512, lr=1e-3, warmup=.05, augment='strong', smoothing=.1, mix=True, drop_path=.1, ema=.999,
+             recipe='ours-gpu')
 GPU_RECIPES = {'cifar10': _LONG, 'cifar100': _LONG} # what is different in a recipe for a GPU
 FOR_GPU = 10_000_000 # parameters above which it is taken
 _PLAIN = dict(wd=.05, warmup=.2, mix=False, drop_path=0., ema=0., optimizer='adamw') # results name what is not so
@@ -560,19 +571,22 @@ def train_teacher(run,
     check_labels(clf, len(data.classes))
     test, valid = data.read('test'), data.read('valid')
     cbs = [Augment(augment), *([Mix(len(data.classes))] if mix else [])]
-    fit(run, clf, Batches(x, y, bs=bs), nn.CrossEntropyLoss(label_smoothing=smoothing), accuracy_on(*test), epochs, lr, wd=wd, cbs=cbs,
+    loss = nn.CrossEntropyLoss(label_smoothing=smoothing)
+    fit(run, clf, Batches(x, y, bs=bs), loss, accuracy_on(*test), epochs, lr, wd=wd, cbs=cbs,
         warmup=warmup, ema=ema, optimizer=optimizer)
     weights = round_weights(clf.net)
     more = dict(wd=wd, warmup=warmup, mix=mix, drop_path=drop_path, ema=ema, optimizer=optimizer)
     more = {k: v for k,v in more.items() if v != _PLAIN[k]}
     metrics = {'accuracy': accuracy_on(*test)(clf)['accuracy'], 'accuracy_valid': accuracy_on(*valid)(clf)['accuracy']}
-    params = {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs, 'lr': lr}
-    return weights, {'dataset': data.name, 'model': model, 'recipe': recipe, 'variant': variant, 'seed': seed, 'metrics': metrics,
-                     'params': {**params, 'augment': augment, 'smoothing': smoothing, **more}}
+    params = {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs,
+              'lr': lr, 'augment': augment, 'smoothing': smoothing, **more}
+    return weights, {'dataset': data.name, 'model': model, 'recipe': recipe, 'variant': variant, 'seed': seed,
+                     'metrics': metrics, 'params': params}
 
 def _with_depth(model, classes, stats, chans, drop_path): # a classifier with stochastic depth
     wants = MODELS[model]['in_chans'] if model in MODELS else chans
-    if wants != chans: raise ValueError(f'{model} takes images of {wants} channel(s), the data have {chans}: choose another model')
+    if wants != chans:
+        raise ValueError(f'{model} takes images of {wants} channel(s), the data have {chans}: choose another model')
     own = {} if model in MODELS else {'in_chans': chans}
     if not drop_path: return create_classifier(model, classes, stats, **own)
     try: clf = create_classifier(model, classes, stats, **own, drop_path_rate=drop_path)
