@@ -5,7 +5,7 @@ from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
 from dfkd_nb.inversion import APART, INVERSION
 from dfkd_nb.training import RECIPES
-from rehearse import Count, Counted, Few, OnGPU, main, rehearse, table
+from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
@@ -75,3 +75,9 @@ def test_what_is_there_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(tool, 'rehearse', breaks)
     with pytest.raises(KeyboardInterrupt): main(['cifar10', '--out', str(tmp_path/'x.md')])
     assert '| train_teacher' in (said := (tmp_path/'x.md').read_text()) and '2.0 hours in all' in said
+
+def test_only_what_a_stage_takes_is_changed():
+    rehearsal = Rehearsal(Few(get_data('digits')), 1)
+    for takes, changes in (({'rounds': 9}, {'rounds': 3}), ({'rounds': 9, 'every': 5}, {'rounds': 3, 'every': 1})):
+        asked, step, _, change = rehearsal.plan(takes, 'teacher')
+        assert (asked, step, change(3)) == (9, 'round', changes)
