@@ -1,5 +1,6 @@
 # `make paper`: jobs compute (one per notebook, data set and seed), one last pass draws.
-# All is made under build/<scale>; tools/report.py publishes. A committed file that were an output here would look up to date in a fresh clone.
+# All is made under build/<scale>; tools/report.py publishes. A committed file that were an output here would look up to
+# date in a fresh clone.
 import os, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir)/'tools'))
@@ -14,15 +15,17 @@ DRAWN = graph.drawn(CFG)
 RUN   = f'{sys.executable} tools/execute.py'
 os.environ['DFKD_PARENT'] = str(os.getpid())     # jobs end with this process, even when it is killed
 
-# Hashes are computed here, once: a params function that took `input` would be left out of the rerun triggers, silently.
-CODE = {nb: graph.code_hash(f'nbs/{nb}.ipynb', stages=True) for nb in graph.STAGES}
-DRAW = {name: graph.code_hash(f'nbs/{nb}.ipynb') for name, (nb, _) in DRAWN.items()}
+# Hashes are computed here, once: a params function that took `input` would be left out of the rerun triggers,
+# silently.
+CODE = {nb: graph.notebook_hash(f'nbs/{nb}.ipynb', stages=True) for nb in graph.STAGES}
+DRAW = {name: graph.notebook_hash(f'nbs/{nb}.ipynb') for name, (nb, _) in DRAWN.items()}
 
 def job(nb, dataset, seed): return f'{BUILD}/jobs/{nb}-{dataset}-seed{seed}.ipynb'
 
 def draw_params(w):
     nb, dataset = DRAWN[w.name]
-    return graph.one_line(graph.declared_only(graph.parameters(CFG, nb, dataset, PLAN[dataset][0], OUT), f'nbs/{nb}.ipynb'))
+    params = graph.parameters(CFG, nb, dataset, PLAN[dataset][0], OUT)
+    return graph.one_line(graph.declared_only(params, f'nbs/{nb}.ipynb'))
 
 wildcard_constraints: nb=r'\d\d[a-z]?_\w+', dataset=r'\w+', seed=r'\d+'
 
@@ -37,9 +40,13 @@ rule stages:
         code=lambda w: CODE[w.nb],
         p=lambda w: graph.one_line(graph.parameters(CFG, w.nb, w.dataset, int(w.seed), OUT)),
     threads: CFG.get('threads', 1)
-    priority: lambda w: graph.remaining(CFG, w.nb, w.dataset)     # the longest chain starts first, or it is alone at the end
-    # what a scale computes is made here: finished stages that travel with the repository do not count, unless asked for (to a page's examples, in `draw`, they do)
-    shell: 'DFKD_SHIPPED=${{DFKD_SHIPPED:-0}} ' + RUN + ' --stages {input.nb} {log} -y {params.p:q} && cp {log} {output}'
+    # the longest chain starts first, or it is alone at the end
+    priority: lambda w: graph.remaining(CFG, w.nb, w.dataset)
+    # what a scale computes is made here: finished stages that travel with the repository do not count, unless asked
+    # for (to a page's examples, in `draw`, they do)
+    shell:
+        'DFKD_SHIPPED=${{DFKD_SHIPPED:-0}} ' + RUN + ' --stages {input.nb} {log} -y {params.p:q}'
+        ' && cp {log} {output}'
 
 rule draw:
     input:

@@ -148,7 +148,7 @@ def test_hash_sees_code_only(make_nb, tmp_path):
     module_ = '"Doc"\nfrom .low import f\n__all__=["g"]\ndef g(x):\n    "doc"\n    return f(x)  # why\ndef plot_g(): return 1\n'
     for name, s in dict(mid=module_, low='def f(x): return x\n', other='y = 1\n').items(): (lib/f'{name}.py').write_text(s)
     cells = [('markdown', 'prose', []), ('code', '#| default_exp mid', []), PARAMS, ('code', 'g(1)', ['stage']), ('code', 'plot_g()', [])]
-    h = lambda stages=True: graph.code_hash(make_nb('04_x', *cells), stages, tmp_path)
+    h = lambda stages=True: graph.notebook_hash(make_nb('04_x', *cells), stages, tmp_path)
     first, drawn = h(), h(False)
     cells[0] = ('markdown', 'better prose', [])
     (lib/'mid.py').write_text(module_.replace('"doc"', '"better"').replace('# why', '')); (lib/'other.py').write_text('y = 2\n')

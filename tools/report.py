@@ -4,25 +4,13 @@ from collections import Counter
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
+from study import RELATIVE, TOLERANCE, WIDER
 
 MADE   = ['results/*.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']      # what a run makes, and publishing may replace
 KEPT   = {'report.md', 'README.md'}     # ... but for these
 VARIES = re.compile(r'latency|minutes')     # tables and figures of what follows the machine: not compared
-# How far a metric may lie from the committed one on another machine, in its own unit; narrower keys win.
-# One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs like another seed's.
-TOLERANCE = {'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'agreement': .05, 'alignment': .10, 'label_agreement': .12, 'crossings': .3, 'probe_cosine': .10, 'balance': .05,
-             'diversity': .35, 'loss_d': .3, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10, 'mass_on_patches': .10, 'recall': .12, 'kid': .03, 'kid_se': .003,
-             'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2, 'precision': .15, 'asked_recall': .15, 'kept': .15, 'teacher_map50': .08,
-             ('fid', 'fid', None): 2.5, ('diversity', 'fid', None): .35, ('accuracy', 'student', 'noise'): .35, ('agreement', 'student', 'noise'): .35,
-             ('accuracy', 'student', 'teacher'): .06, ('agreement', 'student', 'teacher'): .06, ('alignment', 'student', 'teacher'): .3,      # three seeds were 94.7 to 97.8 %, …
-             ('accuracy', 'student', 'wild'): .10, ('agreement', 'student', 'wild'): .10,                                              # … 91.1 to 96.4 %
-             ('accuracy', 'student', 'drawn'): .25, ('agreement', 'student', 'drawn'): .25,                                            # two draws of the pictures: 62.8 and 72.8 %
-             ('accuracy', 'student', 'dafl'): .35, ('agreement', 'student', 'dafl'): .35, 'held_out': .15,
-             'accuracy_int8': .04, 'same_answer': .01, 'same_answer_int8': .03, 'latency_change': float('inf'),       # of which only the sign counts
-             # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished generators
-             ('alignment', 'student', 'no_teacher'): .3, ('accuracy', 'student', 'epoch'): .35, ('agreement', 'student', 'epoch'): .35, ('label_agreement', 'student', 'epoch'): .3}
-LOOSE = {'metrics', 'config', 'log', 'confusion', 'curve', 'protocol', 'classes'}                    # fields that follow the machine: hashes of weights, curves, counts; all else must be equal
-RELATIVE = .25                                                       # for every metric not named
+# Fields that follow the machine: hashes of weights, curves, counts. All others must be equal.
+LOOSE = {'metrics', 'config', 'log', 'confusion', 'curve', 'protocol', 'classes'}
 
 def made(folder):
     "{relative name: bytes} of what a run makes."
@@ -44,9 +32,10 @@ def kind(name):
 def allowed(metric, value, result):
     "The tolerance of one metric of one result."
     variant = re.sub(r'\d+$', '', result.get('variant') or '')      # epoch14 is 'epoch'
-    for key in [(metric, result.get('stage'), variant), (metric, result.get('stage'), result.get('rung')), metric]:
-        if key in TOLERANCE: return TOLERANCE[key]
-    return RELATIVE*abs(value)
+    for which in (variant, result.get('rung')):
+        wider = WIDER.get((result.get('stage'), which), {})
+        if metric in wider: return wider[metric]
+    return TOLERANCE.get(metric, RELATIVE*abs(value))
 
 def leaves(x, at=''):
     "Numbers and words of nested metrics, by name: `curve.3`."

@@ -5,20 +5,17 @@ those that made it; else it is trained anew, as always. With `--trust`, weights 
 for you to say, who know what has changed since.
 `restore.py --from FOLDER`: whole run folders that another machine made, FOLDER/<stage>/<key>, each held against its
 manifest. Snapshots may have stayed there."""
-import argparse, importlib, json, shutil, sys
+import argparse, importlib, json, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.checks import check_files, read_json
 from dfkd_nb.runs import Run, _flat, code_hash, identity, load_tree, seal, weights_hash, write_atomic
-
-MADE_BY = {'teacher': 'training.train_teacher', 'generator': 'gan.train_generator', 'student': 'distill.distill',
-           'detr_teacher': 'detr.train_detr', 'detr_generator': 'detr_distill.train_scene_generator',
-           'detr_student': 'detr_distill.distill_detr'}
+from study import made_by
 
 def todays(result):
     "The settings that made a result, as today's code writes them."
-    module, name = ('inversion.invert' if result.get('rung') == 'teacher' else MADE_BY[result['stage']]).split('.')
+    module, name = made_by(result['stage'], result.get('rung')).split('.')
     f = getattr(importlib.import_module(f'dfkd_nb.{module}'), name)
     defaults = {k: p.default for k, p in f.__signature__.parameters.items() if p.default is not p.empty and k != 'root'}
     return {**json.loads(json.dumps(identity(defaults))), **result['config'], 'code': code_hash(module, name)}

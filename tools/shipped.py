@@ -1,31 +1,42 @@
-"`make shipped`: make the finished small stages in tests_data/stages/ anew, by the notebooks' own stage cells; what `make paper` has made is loaded."
+"""`make shipped`: make the finished small stages in tests_data/stages/ anew, by the notebooks' own stage cells; what
+`make paper` has made is loaded."""
 import json, os, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-import graph
 from cells import ROOT
 from dfkd_nb.runs import Run, seal
+from study import NOTEBOOKS
 
 LIMIT = 8_000_000                                   # bytes, so that the repository stays light
-STUDENTS = {('gan', 'default'), ('gan', 'unguided'), ('teacher', 'default'), ('wild', 'default'), ('drawn', 'default')}   # (rung, variant) that travel: what a page needs to run alone in minutes
+STUDENTS = {which for n in NOTEBOOKS.values() for which in n.ships}     # (rung, variant) that travel
+STAYS = shutil.ignore_patterns('run.json', 'snapshot-*', '.*')
+
+def execute(nb, out):
+    "The stages of a notebook, of the smallest data set of its line."
+    dataset = 'scenes' if NOTEBOOKS[nb].line == 'boxes' else 'digits'
+    params = json.dumps({'dataset': dataset, 'seed': 0, 'out': str(out)})
+    tool, src, dst = ROOT/'tools'/'execute.py', ROOT/'nbs'/f'{nb}.ipynb', out/f'{nb}.ipynb'
+    subprocess.run([sys.executable, tool, '--stages', src, dst, '-y', params],
+                   env=os.environ | {'DFKD_SHIPPED': '0'}, check=True)
 
 def main():
-    out, dest, new = ROOT/'build'/'shipped', ROOT/'tests_data'/'stages', ROOT/'build'/'shipped'/'stages'
+    out, dest = ROOT/'build'/'shipped', ROOT/'tests_data'/'stages'
+    new = out/'stages'
     shutil.rmtree(out, ignore_errors=True)
-    for nb in graph.STAGES:
-        dataset = 'scenes' if nb in graph.DETECTION else 'digits'
-        subprocess.run([sys.executable, ROOT/'tools'/'execute.py', '--stages', ROOT/'nbs'/f'{nb}.ipynb', out/f'{nb}.ipynb', '-y', json.dumps(dict(dataset=dataset, seed=0, out=str(out)))],
-                       env=os.environ | {'DFKD_SHIPPED': '0'}, check=True)
+    for nb in NOTEBOOKS: execute(nb, out)
     for f in sorted((out/'results').glob('*.json')):
-        r = json.loads(f.read_text())
-        if f.name.endswith('.run.json') or (r['stage'] == 'student' and (r['rung'], r['variant']) not in STUDENTS): continue
+        if f.name.endswith('.run.json'): continue
+        r = json.loads(f.read_text(encoding='utf-8'))
+        if r['stage'] == 'student' and (r['rung'], r['variant']) not in STUDENTS: continue
         run = Run(r['stage'], r['config'])
         assert run.finished, f'{run.path} is not what {f.name} was recorded from'
-        shutil.copytree(run.path, new/run.stage/run.key, ignore=shutil.ignore_patterns('run.json', 'snapshot-*', '.*'))
+        shutil.copytree(run.path, new/run.stage/run.key, ignore=STAYS)
         seal(new/run.stage/run.key)                  # without the files that do not travel
     size = sum(f.stat().st_size for f in new.rglob('*') if f.is_file())
-    for f in sorted(new.rglob('weights.safetensors')): print(f'{f.stat().st_size/1e6:6.2f} MB  {f.parent.relative_to(new)}')
-    if size > LIMIT: sys.exit(f'{size/1e6:.2f} MB are more than the {LIMIT/1e6:.0f} MB that may travel with the repository')
+    for f in sorted(new.rglob('weights.safetensors')):
+        print(f'{f.stat().st_size/1e6:6.2f} MB  {f.parent.relative_to(new)}')
+    if size > LIMIT:
+        sys.exit(f'{size/1e6:.2f} MB are more than the {LIMIT/1e6:.0f} MB that may travel with the repository')
     shutil.rmtree(dest, ignore_errors=True)
     shutil.copytree(new, dest)
     print(f'{size/1e6:.2f} MB in {dest.relative_to(ROOT)}')

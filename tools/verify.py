@@ -1,5 +1,7 @@
-"`make verify`: the weights of record of a scale, evaluated on the real test set and compared with the committed results. `verify.py [SCALE]`"
+"""`make verify`: the weights of record of a scale, evaluated on the real test set and compared with the committed
+results. `verify.py [SCALE]`"""
 import argparse, json, sys
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,40 +23,55 @@ def of_record(path, result):
 
 def evaluate(path, result, data):
     "(what was found, whether it agrees with the result)"
-    run = of_record(path, result)
+    run, metrics = of_record(path, result), result['metrics']
     if result['stage'] == 'detr_generator': return scenes(path, run)
     x, y, *boxes = data.read('test')
     if boxes:
-        got, said = evaluate_detector(load_detector(run), data)['map50'], result['metrics']['map50']
-        return f'mAP@50 {got:.2%} on {len(x):,} test frames of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points', 100*abs(got - said) <= MAP50
-    got, said = accuracy(predict(load_classifier(run), x), y), result['metrics']['accuracy']
-    off = round((got - said)*len(y))
-    return (f'{got:.2%} of {len(y):,} test images of {data.name}, {said:.2%} in the result: {100*(got - said):+.2f} points, {off:+} images',
-            abs(off) <= max(1, POINTS/100*len(y)))
+        got, said = evaluate_detector(load_detector(run), data)['map50'], metrics['map50']
+        off = 100*(got - said)
+        return (f'mAP@50 {got:.2%} on {len(x):,} test frames of {data.name}, {said:.2%} in the result: '
+                f'{off:+.2f} points', abs(off) <= MAP50)
+    got, said = accuracy(predict(load_classifier(run), x), y), metrics['accuracy']
+    images = round((got - said)*len(y))
+    return (f'{got:.2%} of {len(y):,} test images of {data.name}, {said:.2%} in the result: '
+            f'{100*(got - said):+.2f} points, {images:+} images', abs(images) <= max(1, POINTS/100*len(y)))
 
 def scenes(path, run):
     "Likewise for a generator of scenes, by the teacher of record"
-    name = f"detr_teacher-{run.result['dataset']}-default-*-seed{run.result['seed']}.safetensors"
-    if (t := next(path.parent.glob(name), None)) is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
-    T = load_detector(of_record(t, json.loads((path.parents[1]/'results'/f'{t.stem}.json').read_text(encoding='utf-8'))))
-    got, said = _asked(T, GanScenes(run).sample(400, run.result['seed'])), run.result['metrics']['asked_recall']
-    return f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result', 100*abs(got - said) <= FOUND
+    result = run.result
+    name = f"detr_teacher-{result['dataset']}-default-*-seed{result['seed']}.safetensors"
+    teacher = next(path.parent.glob(name), None)
+    if teacher is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
+    its = path.parents[1]/'results'/f'{teacher.stem}.json'
+    T = load_detector(of_record(teacher, json.loads(its.read_text(encoding='utf-8'))))
+    got, said = _asked(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
+    return (f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result',
+            100*abs(got - said) <= FOUND)
 
 def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('scale', nargs='?', default='smoke')
     scale = p.parse_args(args).scale
     folder, good = root/'paper_figures'/scale, 0
+    data_of = {True: cache(get_detection), False: cache(get_data)}      # each set is read once, for all weights
     found = sorted((folder/'weights').glob('*.safetensors'))
-    if not found: print(f'no weights of record in {(folder/"weights").relative_to(root)}: `make paper SCALE={scale}` makes them', file=sys.stderr); return 2
+    if not found:
+        where = (folder/'weights').relative_to(root)
+        print(f'no weights of record in {where}: `make paper SCALE={scale}` makes them', file=sys.stderr)
+        return 2
     for path in found:
         file = folder/'results'/f'{path.stem}.json'
-        if not file.exists(): print(f'NOT: {path.stem}: has no result in {file.parent.relative_to(root)}'); continue
+        if not file.exists():
+            print(f'NOT: {path.stem}: has no result in {file.parent.relative_to(root)}')
+            continue
         result = json.loads(file.read_text(encoding='utf-8'))
-        try: data = (get_detection if result['stage'].startswith('detr') else get_data)(result['dataset'])
-        except (ValueError, FileNotFoundError) as e: print(f'{path.stem}: {e}', file=sys.stderr); return 2
+        try: data = data_of[result['stage'].startswith('detr')](result['dataset'])
+        except (ValueError, FileNotFoundError) as e:
+            print(f'{path.stem}: {e}', file=sys.stderr)
+            return 2
         try: what, ok = evaluate(path, result, data)
-        except Exception as e: what, ok = f'cannot be loaded ({type(e).__name__}: {e})', False      # whatever a damaged file brings about
+        except Exception as e:          # whatever a damaged file brings about
+            what, ok = f'cannot be loaded ({type(e).__name__}: {e})', False
         print(f"{'' if ok else 'NOT: '}{path.stem}: {what}")
         good += ok
     print(f'{good} of {len(found)} weights of record agree with their results')

@@ -1,0 +1,151 @@
+"""The study, said once: what each notebook computes and draws, from which data, and how far a result may lie from ours.
+
+A new notebook takes one entry in NOTEBOOKS. All else reads it here: graph.py (what runs when, and with which
+parameters), check_results.py (what a run has to have made), report.py (tolerances), restore.py (which function made
+a result) and shipped.py (what travels with the repository). Only notebooks that compute stages have an entry; the
+others are executed once, at the end, and nothing is expected of them.
+
+Everything is in one of two *lines*: `images` (classification) or `boxes` (detection). A data set is of one line, and
+a notebook runs for the data sets of its own."""
+from dataclasses import dataclass, field
+
+@dataclass(frozen=True)
+class Stage:
+    "A kind of result that has a recipe: a parameter of the notebooks, through which a scale changes its settings."
+    name: str                       # as results name it
+    made_by: str                    # the function of the package, module.name
+    recipe: str                     # the parameter; its entries are arguments of that function
+    also: tuple = ()                # entries that are none: the notebook itself reads them
+    rung: str = ''                  # where only students of this rung are made so
+
+@dataclass(frozen=True, kw_only=True)
+class Notebook:
+    "What is to be known of a notebook that computes stages."
+    minutes: float                  # roughly a smoke job on one core: decides what starts first, and no result
+    needs: tuple = ()               # what has to have run before it, for the same data set and seed
+    line: str = 'images'
+    makes: tuple = ()               # its stages with recipes; those of other notebooks of its line it takes as well
+    rungs: tuple = ()               # its students, by what they learn from …
+    matching: tuple = ()            # … detectors each in these ways
+    variants: tuple = ()            # its other results, beside the default one
+    draws: dict = field(default_factory=dict)       # {data sets (of SETS): figures (fig…) and tables, drawn for them}
+    once: bool = False              # drawn for the first data set only
+    ships: tuple = ()               # (rung, variant) of its students that a page needs to run alone in minutes
+
+NOTEBOOKS = {       # in the order of their numbers
+    '02a_training': Notebook(
+        minutes=1, once=True,
+        makes=(Stage('teacher', 'training.train_teacher', 'recipe'),)),
+    '03_probes': Notebook(
+        minutes=.3, needs=('02a_training',),
+        draws={'digits': 'fig01 fig02', 'grey': 'fig03', 'colour': 'fig04'}),
+    '04_gan': Notebook(
+        minutes=2, needs=('03_probes',),
+        makes=(Stage('generator', 'gan.train_generator', 'gan_recipe'),),
+        draws={'grey': 'fig05 fig06 fig07 table1', 'colour': 'fig08'}),
+    '05_fid': Notebook(
+        minutes=.5, needs=('04_gan',),
+        makes=(Stage('extractor', 'fid.train_extractor', 'extractor_recipe'),),
+        variants=('default', 'unguided'),
+        draws={'grey': 'table2'}),
+    '06_distill': Notebook(
+        minutes=2.6, needs=('04_gan',),
+        makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
+        rungs=('real', 'gan', 'noise'),
+        draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
+        ships=(('gan', 'default'), ('gan', 'unguided'))),
+    '07_ablations': Notebook(
+        minutes=1.5, needs=('06_distill',),
+        variants=('all_losses', 'no_kd', 'no_patch'),       # each loss removed in turn
+        draws={'grey': 'fig13'}),
+    '08_detr': Notebook(
+        minutes=3, line='boxes',
+        makes=(Stage('detr_teacher', 'detr.train_detr', 'recipe'),),
+        draws={'boxes': 'fig14 fig15 fig16 fig17 detr_sizes'}),
+    '09_detr_distill': Notebook(
+        minutes=6, needs=('08_detr',), line='boxes',
+        makes=(Stage('detr_generator', 'detr_distill.train_scene_generator', 'gan_recipe'),
+               Stage('detr_student', 'detr_distill.distill_detr', 'kd_recipe')),
+        rungs=('real', 'gan'), matching=('hungarian', 'index'),
+        draws={'boxes': 'fig18 fig19'}),
+    '10_ladder': Notebook(
+        minutes=4, needs=('03_probes',),
+        makes=(Stage('student', 'distill.distill', 'wild_recipe', also=('tone',)),
+               Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
+        rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
+        ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
+    '11_deploy': Notebook(
+        minutes=.7, needs=('06_distill',)),
+}
+
+# --- data
+
+BOXES = {'scenes', 'drones'}        # the data sets of the line `boxes`; all others are of the line `images`
+SETS = {'digits': {'digits'}, 'grey': {'digits', 'mnist'}, 'colour': {'digits_rgb', 'cifar10'}, 'boxes': BOXES}
+
+# The scale that runs everywhere; the others are YAML files of the same keys. Seeds are whole chains: teacher, probes,
+# generator, student.
+SMOKE = {
+    'plan': {'digits': [0, 1, 2], 'digits_rgb': [0], 'scenes': [0]},        # data set: its seeds
+    # notebook: its data sets, where these are not all of the plan's
+    'only': {'05_fid': ['digits'], '07_ablations': ['digits'], '10_ladder': ['digits'], '11_deploy': ['digits']},
+    # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
+    'parameters': {},
+}
+
+# --- what to reach in the scale `smoke`: the least mean over the seeds
+
+ACCURACY = {'teacher': .98, 'real': .97, 'gan': .94}        # on test images of digits: the teacher, students by rung …
+BEYOND   = {'wild': .87, 'teacher': .92}                    # … and students on the rungs beyond the paper
+MAP50    = {'teacher': .8, 'real': .7, 'gan': .5}           # mAP@50 on scenes: the detector, its matched students
+INT8     = .009                                             # at most what an exported student may lose in int8
+
+# --- how far a metric may lie from the committed one on another machine, in its own unit
+# One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs
+# like another seed's.
+
+TOLERANCE = {
+    'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'accuracy_int8': .04, 'held_out': .15,
+    'agreement': .05, 'label_agreement': .12, 'alignment': .10, 'same_answer': .01, 'same_answer_int8': .03,
+    'crossings': .3, 'probe_cosine': .10, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10,
+    'mass_on_patches': .10, 'balance': .05,
+    'diversity': .35, 'loss_d': .3, 'recall': .12, 'precision': .15, 'kid': .03, 'kid_se': .003,
+    'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2,
+    'teacher_map50': .08, 'asked_recall': .15, 'kept': .15,
+    'latency_change': float('inf'),             # of which only the sign counts
+}
+# Wider for some results, by stage and by rung or variant (without its number: epoch14 is 'epoch')
+WIDER = {
+    ('fid', None): {'fid': 2.5, 'diversity': .35},
+    ('student', 'noise'): {'accuracy': .35, 'agreement': .35},
+    ('student', 'teacher'): {'accuracy': .06, 'agreement': .06, 'alignment': .3},   # three seeds: 94.7 to 97.8 %, …
+    ('student', 'wild'): {'accuracy': .10, 'agreement': .10},                       # … 91.1 to 96.4 %
+    ('student', 'drawn'): {'accuracy': .25, 'agreement': .25},          # two draws of the pictures: 62.8 and 72.8 %
+    ('student', 'dafl'): {'accuracy': .35, 'agreement': .35},
+    # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished
+    # generators
+    ('student', 'no_teacher'): {'alignment': .3},
+    ('student', 'epoch'): {'accuracy': .35, 'agreement': .35, 'label_agreement': .3},
+}
+RELATIVE = .25                                  # for every metric not named: a share of its value
+
+# --- what is read from these tables
+
+def line_of(nb):
+    "The line of a notebook; those without an entry are of classification."
+    return NOTEBOOKS[nb].line if nb in NOTEBOOKS else 'images'
+
+def recipes(line):
+    "{recipe: its stage} of all notebooks of a line."
+    return {s.recipe: s for n in NOTEBOOKS.values() if n.line == line for s in n.makes}
+
+def made_by(stage, rung=None):
+    "The function that makes such a result, as module.name; raises `KeyError` for a stage without a recipe."
+    found = [s for n in NOTEBOOKS.values() for s in n.makes if s.name == stage and s.rung in ('', rung)]
+    if not found: raise KeyError(stage)
+    return max(found, key=lambda s: s.rung).made_by         # one for this rung alone comes before one for all
+
+def drawn_for(plan, runs):
+    "Figures and tables that a plan has a data set for, of the notebooks of which `runs(name)` is true."
+    return [name for nb, n in NOTEBOOKS.items() if runs(nb)
+            for sets, names in n.draws.items() if SETS[sets] & plan.keys() for name in names.split()]
