@@ -862,6 +862,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs._flat': ('runs.html#_flat', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._git': ('runs.html#_git', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._gpu_share': ('runs.html#_gpu_share', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs._img': ('runs.html#_img', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._key': ('runs.html#_key', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._load_into': ('runs.html#_load_into', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._load_moments': ('runs.html#_load_moments', 'dfkd_nb/runs.py'),

@@ -9,8 +9,8 @@ __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Sha
            'file_hash', 'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
-import hashlib, inspect, json, math, os, stat, types, typing
-from functools import lru_cache
+import hashlib, inspect, json, math, operator, os, stat, types, typing
+from functools import cache, reduce
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Union
 import numpy as np, yaml
@@ -81,21 +81,23 @@ def _schema(a):
     if isinstance(a, TypeAliasType): return _schema(a.__value__)
     origin, args = typing.get_origin(a), typing.get_args(a)
     if origin is Annotated: return Annotated[(_schema(args[0]), *args[1:])]
-    if origin in (Union, types.UnionType): return Union[tuple(map(_schema, args))]
+    if origin in (Union, types.UnionType): return reduce(operator.or_, map(_schema, args))
     if origin in (tuple, list): a = origin[tuple(x if x is Ellipsis else _schema(x) for x in args)]
     if origin in (tuple, list) or a in (tuple, list): return Annotated[a, Strict(False), BeforeValidator(_sequence)]
     if a in (int, float, bool, str, dict, Path, None, type(None)) or origin in (dict, typing.Literal): return a
     if not isinstance(a, type) or a in (object, Any, inspect.Parameter.empty): return Any
     return Annotated[Any, AfterValidator(_no_plain(a))]
 
-@lru_cache(maxsize=None)
+@cache
 def _adapter(a): return TypeAdapter(_schema(a), config=ConfigDict(strict=True, allow_inf_nan=False))
 
 # %% ../nbs/00_checks.ipynb #70ba543a
-_WORDS = {int: 'a whole number', float: 'a finite number', bool: 'True or False', str: 'a text', dict: 'a table of names and values',
-          tuple: 'a list', list: 'a list', Path: 'a path', None: 'None', type(None): 'None'}
-_BOUNDS = {'greater_than_equal': 'must be at least {ge}', 'greater_than': 'must be above {gt}', 'less_than_equal': 'must be at most {le}',
-           'less_than': 'must be below {lt}', 'finite_number': 'must be a finite number', 'value_error': '{error}',
+_WORDS = {int: 'a whole number', float: 'a finite number', bool: 'True or False', str: 'a text',
+          dict: 'a table of names and values', tuple: 'a list', list: 'a list', Path: 'a path',
+          None: 'None', type(None): 'None'}
+_BOUNDS = {'greater_than_equal': 'must be at least {ge}', 'greater_than': 'must be above {gt}',
+           'less_than_equal': 'must be at most {le}', 'less_than': 'must be below {lt}',
+           'finite_number': 'must be a finite number', 'value_error': '{error}',
            'missing': 'is too short', 'too_long': 'must have at most {max_length} values',
            'too_short': 'must have at least {min_length} values'}
 
@@ -225,8 +227,8 @@ def require_finite(tree, # Tensors, arrays, numbers, in dicts and lists
         bad, n, first = _not_finite(x)
         if bad:
             share = f' ({bad:,} of {n:,} values are not finite)' if n > 1 else ''
-            raise NotFinite(f"{what}: {path or 'the value'} is {first}{share}; "
-                            'try a lower learning rate or lower weights of the losses, and see that every class has images')
+            raise NotFinite(f"{what}: {path or 'the value'} is {first}{share}; try a lower learning rate or "
+                            'lower weights of the losses, and see that every class has images')
 
 # %% ../nbs/00_checks.ipynb #f7295f06
 _FLAGS = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_CLOEXEC', 0)
@@ -237,7 +239,8 @@ def _amiss(is_, most):
     "What is wrong with an open file, by its `stat`"
     if stat.S_ISDIR(is_.st_mode): return 'is a folder, not a file'
     if not stat.S_ISREG(is_.st_mode): return 'is a pipe or a device, not a file'
-    if most is not None and is_.st_size > most: return f'has {is_.st_size:,} bytes, and at most {most:,} are expected here'
+    if most is not None and is_.st_size > most:
+        return f'has {is_.st_size:,} bytes, and at most {most:,} are expected here'
 
 def open_regular(path:str|Path, # A file; links are followed
                  most:int|None=None, # Bytes that it may have
@@ -273,7 +276,8 @@ def _number(text):
 
 def _no_digits(e):
     "A message of Python's on one line"
-    return 'holds an integer of thousands of digits' if 'integer string conversion' in str(e) else ' '.join(str(e).split())
+    if 'integer string conversion' in str(e): return 'holds an integer of thousands of digits'
+    return ' '.join(str(e).split())
 
 def _depth(tree, most):
     "Whether a tree is nested more deeply than `most`"
@@ -327,12 +331,13 @@ def read_yaml(path:str|Path, # A file
               most:int=1<<20, # Bytes that it may have
               depth:int=64, # Lists and tables in each other
              ):
-    "Plain YAML (texts, finite numbers, lists, tables) of bounded size and nesting; raises `ValueError` that names the file"
+    "Plain YAML (texts, finite numbers, lists, tables) of bounded size and nesting; `ValueError` names the file"
     text = read_text(path, most)
     try:
         _look_through(text, depth)
         tree = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as e: raise _no_file(path, f"is no YAML ({_no_digits(getattr(e, 'problem', None) or e)})") from None
+    except yaml.YAMLError as e:
+        raise _no_file(path, f"is no YAML ({_no_digits(getattr(e, 'problem', None) or e)})") from None
     except RecursionError: raise _no_file(path, f'is nested more than {depth} deep') from None
     except (ValueError, TypeError, OverflowError) as e: raise _no_file(path, _no_digits(e)) from None
     if _only_plain(tree): return tree
@@ -365,8 +370,11 @@ def _place(path, name, said):
     if end-start == math.prod(said['shape'])*_BYTES[said['dtype']]: return start, end
     raise _no_file(path, f"says that its tensor {name[:60]!r} of shape {said['shape']} has {end-start:,} bytes")
 
-def _sizes(x, how_many): return isinstance(x, list) and len(x) in how_many and all(type(n) is int and 0 <= n < 2**48 for n in x)
+def _sizes(x, how_many):
+    "Whether something is a list of so many sizes"
+    return isinstance(x, list) and len(x) in how_many and all(type(n) is int and 0 <= n < 2**48 for n in x)
 
+# %% ../nbs/00_checks.ipynb #d4c4a1ee
 def tensor_header(path:str|Path, # A safetensors file
                   most:int|None=None, # Bytes that it may have
                   tensors:int=100_000, # Tensors that it may have
@@ -390,13 +398,13 @@ def read_tensors(path:str|Path, # A safetensors file
     tensor_header(path, most)
     from safetensors import safe_open, SafetensorError
     try:
-        with safe_open(path, 'pt') as f: return {k: f.get_tensor(k).clone() for k in f.keys()}  # else it changes with the file
+        with safe_open(path, 'pt') as f:
+            names = f.keys()                             # of a handle, which is no dict
+            return {k: f.get_tensor(k).clone() for k in names}       # cloned: else they change with the file
     except (SafetensorError, OSError, RuntimeError, KeyError, AttributeError) as e:
         raise _no_file(path, f'cannot be read ({_no_digits(e)[:100]})') from None
 
 # %% ../nbs/00_checks.ipynb #f15ca52f
-_STRAY = {'.DS_Store', 'Thumbs.db', 'desktop.ini', '__MACOSX'} # what file managers leave
-
 def file_hash(path:str|Path) -> dict: # `bytes` and `sha256`
     "Size and hash of one regular file"
     h, n = hashlib.sha256(), 0
@@ -423,6 +431,9 @@ def file_hashes(folder:str|Path,
     "Sizes and hashes of files in a folder"
     return {n: file_hash(_inside(folder, n)) for n in sorted(names)}
 
+# %% ../nbs/00_checks.ipynb #04c0647b
+_STRAY = {'.DS_Store', 'Thumbs.db', 'desktop.ini', '__MACOSX'}
+
 def _there(folder, at=''):
     "Names of all files in a folder, at any depth; links are not followed"
     for f in sorted(os.scandir(Path(folder)/at), key=lambda f: f.name):
@@ -436,18 +447,21 @@ def _check_file(path, bytes, sha256):
     if not os.path.lexists(path): raise ValueError(f'{path}: is missing')
     with open_regular(path) as f: size = os.fstat(f.fileno()).st_size
     if size != bytes: raise ValueError(f'{path}: has {size:,} bytes, and had {_shown(bytes)} when the folder was made')
-    if file_hash(path)['sha256'] != sha256: raise ValueError(f'{path}: was altered after the folder was made (its hash is another)')
+    if file_hash(path)['sha256'] != sha256:
+        raise ValueError(f'{path}: was altered after the folder was made (its hash is another)')
 
 def check_files(folder:str|Path,
                 said:dict, # Of `file_hashes`: what should be in it
                 but=(), # Names of files that may be there besides, such as the one that holds `said`
                 extra:bool=False, # Whether any other file may be there
                ):
-    "Raise `ValueError` if a folder's files are not those spoken of: one is missing, altered, a link, outside, or too many"
+    "Raise `ValueError` if a folder's files are not those said: one is missing, altered, a link, outside, or too many"
     if not isinstance(said, dict): raise ValueError(f'{folder}: its list of files is no table')
     for name,is_ in said.items():
         if not isinstance(is_, dict) or set(is_) != {'bytes', 'sha256'}:
             raise ValueError(f'{folder}: its list of files says no size and hash of {_shown(name)}')
         _check_file(_inside(folder, name), **is_)
     more = [] if extra else [n for n in _there(folder) if n not in said and n not in but]
-    if more: raise ValueError(f'{folder}: {more[0]} is not in its list of files (in all, {len(more)} that should not be here)')
+    if more:
+        raise ValueError(f'{folder}: {more[0]} is not in its list of files '
+                         f'(in all, {len(more)} that should not be here)')

@@ -98,10 +98,11 @@ def as_labels(y, # Array or tensor (n,), (n,1), or one-hot (n,K)
     if y.ndim == 2 and y.size and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all(): y = y.argmax(1)
     if y.ndim != 1: raise ValueError(f'{name} must be one whole number an image, got an array of shape {y.shape}')
     if len(odd := y[y != np.floor(y)]): raise ValueError(f'{name} must be whole numbers, got {odd[0]}')
-    if y.size and not (0 <= y.min() and y.max() < MOST_CLASSES):
+    if y.size and not (y.min() >= 0 and y.max() < MOST_CLASSES):
         raise ValueError(f'{name} must be 0…K−1 of at most {MOST_CLASSES:,} classes, got {y.min()}…{y.max()}')
     return torch.from_numpy(y.astype(np.int64))
 
+# %% ../nbs/01_data.ipynb #21a03290
 def _plain_text(text):
     "Whether a text can be written anywhere: neither control characters nor halves of characters"
     return not any(unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
@@ -130,6 +131,7 @@ def _require_split(data, split):
     if split not in data._splits:
         raise ValueError(f"{data.name} has no split {split!r}: there are {', '.join(data._splits)}")
 
+# %% ../nbs/01_data.ipynb #691ee612
 class ImageData:
     "A labelled image data set in three splits; reading one is noted in the ledger"
     def __init__(self,
@@ -147,7 +149,8 @@ class ImageData:
         self._splits = {}
         for s,pair in splits.items(): self._splits[s] = self._checked(f'{name}/{s}', pair)
     def _checked(self, name, pair):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2: raise ValueError(f'{name} must be images and labels, a pair')
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f'{name} must be images and labels, a pair')
         x = as_images(pair[0], f'{name}: images')
         y = as_labels(pair[1], f'{name}: labels')
         K = len(self.classes)
@@ -587,6 +590,7 @@ def _split_folders(path, dropped):
     dropped['folders beside the splits'] = len(folders)-len(named)
     return splits
 
+# %% ../nbs/01_data.ipynb #f3e092a6
 def _require_classes(path, files):
     "Raise where the classes of the splits differ, cannot be written down, or have too few files"
     first, *others = files
@@ -639,6 +643,7 @@ def _there(place, files):
     if not ending: found += [f for e in files if os.path.isfile(f := Path(f'{place}{e}'))]
     return found
 
+# %% ../nbs/01_data.ipynb #21b4d51e
 def find_data(name:str|Path, # What the user calls it
               builtin=(), # Sets that are always there
               fetched=(), # Sets that lie under `root`, or are fetched there
@@ -757,11 +762,12 @@ def random_affine(x:torch.Tensor, # (n,C,H,W) floats
                   shear:float=.12, # Horizontal shear up to ± this share of the height
                  ) -> torch.Tensor:
     "Each image through its own random affine map, edges repeated"
-    n, u = len(x), lambda a: (torch.rand(len(x), device=x.device)*2-1)*a
+    u = lambda a: (torch.rand(len(x), device=x.device)*2-1)*a
     a, s, h = u(degrees*torch.pi/180), 1+u(scale), u(shear)
     cos, sin = a.cos()/s, a.sin()/s
-    theta = torch.stack([torch.stack([cos, -sin+h, u(2*shift)], 1), torch.stack([sin, cos, u(2*shift)], 1)], 1) # (n,2,3)
-    return F.grid_sample(x, F.affine_grid(theta, x.shape, align_corners=False), padding_mode='border', align_corners=False)
+    rows = torch.stack([cos, -sin+h, u(2*shift)], 1), torch.stack([sin, cos, u(2*shift)], 1)
+    grid = F.affine_grid(torch.stack(rows, 1), x.shape, align_corners=False)         # of maps (n,2,3)
+    return F.grid_sample(x, grid, padding_mode='border', align_corners=False)
 
 def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
              ) -> torch.Tensor:
@@ -769,8 +775,12 @@ def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
     n, _, h, w = x.shape
     p, ar = w//8, torch.arange(w, device=x.device)
     dx, dy = torch.randint(0, 2*p+1, (2, n, 1), device=x.device)
-    cols, rows = torch.where(torch.rand(n, 1, device=x.device) < .5, ar.flip(0), ar)+dx, torch.arange(h, device=x.device)+dy
-    return F.pad(x, (p,)*4, mode='reflect')[torch.arange(n, device=x.device)[:,None,None], :, rows[:,:,None], cols[:,None]].permute(0, 3, 1, 2)
+    mirrored = torch.rand(n, 1, device=x.device) < .5
+    cols = torch.where(mirrored, ar.flip(0), ar)+dx
+    rows = torch.arange(h, device=x.device)+dy
+    each = torch.arange(n, device=x.device)[:,None,None]
+    padded = F.pad(x, (p,)*4, mode='reflect')
+    return padded[each, :, rows[:,:,None], cols[:,None]].permute(0, 3, 1, 2)
 
 # %% ../nbs/01_data.ipynb #97216042
 def _uniform(x, most):
@@ -788,7 +798,7 @@ def reshaped(x:torch.Tensor, # (n,C,H,W) floats
              shear:float=.3, # … sheared by up to ± this share of the height, or …
              zoom:float=.3, # … of a size between 1−zoom and 1+zoom, or none of these
             ) -> torch.Tensor:
-    "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror image"
+    "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror"
     _, turned, sheared, scaled = _one_of(x, 4)
     a = turned*_uniform(x, degrees*torch.pi/180)
     h = sheared*_uniform(x, shear)
@@ -800,6 +810,7 @@ def reshaped(x:torch.Tensor, # (n,C,H,W) floats
     grid = F.affine_grid(theta, x.shape, align_corners=False)
     return F.grid_sample(x, grid, padding_mode='reflection', align_corners=False)
 
+# %% ../nbs/01_data.ipynb #19e9bfab
 def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
                most:float=.6, # What is changed is between 1−most and 1+most times what it was
               ) -> torch.Tensor:

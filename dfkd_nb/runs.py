@@ -11,7 +11,7 @@ __all__ = ['ARGUMENTS', 'RESULT', 'MANIFEST', 'OURS', 'CHECKPOINT', 'STAGES', 'F
            'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
-import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, stat, subprocess, time, warnings
+import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, subprocess, time, warnings
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -39,7 +39,8 @@ def shipped_root() -> Path|None: # Folder with finished stages, or None when the
     if where == '0': return None                                   # as `make paper` does, which makes everything anew
     if where == '1': return project_root()/'tests_data'/'stages'
     if Path(where).is_dir(): return Path(where)                    # of stages made by earlier code, say
-    raise ValueError(f'DFKD_SHIPPED names {where}, which is no folder here ({Path.cwd()}): give an absolute path, or 0 or 1')
+    raise ValueError(f'DFKD_SHIPPED names {where}, which is no folder here ({Path.cwd()}): '
+                     'give an absolute path, or 0 or 1')
 
 def world() -> tuple: # rank, number of processes
     "This process among those that `accelerate launch` started: 0 of 1 without it"
@@ -49,7 +50,7 @@ def world() -> tuple: # rank, number of processes
 def write_atomic(path:Path, # Where the file shall be
                  data:bytes|str, # What shall be in it
                 ) -> Path:
-    "Write a file so that it is there entirely or not at all; raises `OSError` (a full disk, say) and leaves nothing behind"
+    "Write a file that is there entirely or not at all; raises `OSError` (a full disk, say) and leaves nothing behind"
     path, data = Path(path), data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
@@ -99,10 +100,11 @@ def _unpack(x, tensors):
     if isinstance(x, list): return [_unpack(v, tensors) for v in x]
     if not isinstance(x, dict): return x
     if set(x) == {'dict'}: return {_key(k): _unpack(v, tensors) for k,v in x['dict']}
-    if 'tensor' not in x or set(x) > {'tensor', 'channels_last'}: raise ValueError('it holds what is neither a tensor nor a table')
+    if 'tensor' not in x or set(x) > {'tensor', 'channels_last'}:
+        raise ValueError('it holds what is neither a tensor nor a table')
     t = tensors.pop(x['tensor'])                                   # once: a second time it would not be there
     if not x.get('channels_last'): return t
-    return t.contiguous(memory_format=torch.channels_last)         # optimisers want their moments laid out as the weights are
+    return t.contiguous(memory_format=torch.channels_last)         # as optimisers want their moments: like the weights
 
 def _key(k):
     if isinstance(k, (str, int)): return k
@@ -119,18 +121,21 @@ def load_tree(path:Path, # File written by `save_tree`
         raise ValueError(f'{path}: was altered after it was written (its hash is another)')
     try: return _unpack(shape, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
-        raise ValueError(f"{path}: its tree is damaged ({type(e).__name__}: {' '.join(str(e).split())[:100]})") from None
+        raise ValueError(f'{path}: its tree is damaged ({type(e).__name__}: '
+                         f"{' '.join(str(e).split())[:100]})") from None
 
 # %% ../nbs/00_runs.ipynb #a842380a
 def seed_all(*parts) -> int: # The 31-bit seed that was set
     "Seed Python, NumPy and torch from any values (their text decides)"
     seed = int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) >> 1
-    random.seed(seed); np.random.seed(seed); torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
     return seed
 
 # %% ../nbs/00_runs.ipynb #ee79416a
 def _gpu_share():
-    "What part of the GPU's memory this process may take: `$DFKD_GPU_SHARE`, which `make paper` sets where several jobs share it"
+    "What part of the GPU's memory is ours: `$DFKD_GPU_SHARE`, which `make paper` sets where several jobs share one"
     said = os.environ.get('DFKD_GPU_SHARE') or '1'
     try: share = float(said)
     except ValueError: share = 0.
@@ -158,7 +163,9 @@ class Ledger:
     def __init__(self,
                  forbid:tuple=(), # Names of splits that must not be read, such as `('train', 'valid')`
                 ): self.forbid,self.read = tuple(forbid),{}
-    def __enter__(self): _ledgers.append(self); return self
+    def __enter__(self):
+        _ledgers.append(self)
+        return self
     def __exit__(self, *_): _ledgers.remove(self)
 
 def note_read(dataset:str, # Name of the data set
@@ -167,8 +174,9 @@ def note_read(dataset:str, # Name of the data set
              ):
     "Tell all open ledgers that real images are being read"
     for l in _ledgers:
-        if split in l.forbid: raise LedgerError(f"{dataset}/{split} was about to be read where only {l.forbid} -free work is allowed: "
-                                                "on this rung the student's side has no real training images")
+        if split in l.forbid:
+            raise LedgerError(f'{dataset}/{split} was about to be read where only {l.forbid} -free work is allowed: '
+                              "on this rung the student's side has no real training images")
         l.read[f'{dataset}/{split}'] = max(n, l.read.get(f'{dataset}/{split}', 0))
 
 # %% ../nbs/00_runs.ipynb #a0a1591e
@@ -179,7 +187,8 @@ def _module_defs(module):
     defs, imports = {}, []
     for node in ast.parse(path.read_text()).body if path.exists() else []:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            patched = isinstance(node, ast.FunctionDef) and any(getattr(d, 'id', '') == 'patch' for d in node.decorator_list)
+            patched = (isinstance(node, ast.FunctionDef)
+                       and any(getattr(d, 'id', '') == 'patch' for d in node.decorator_list))
             defs.setdefault(node.args.args[0].annotation.id if patched else node.name, []).append(node)
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             for t in ast.walk(node):
@@ -199,13 +208,14 @@ def _bare(node):
         if isinstance(n, ast.arg): n.annotation = None
     return node
 
-ARGUMENTS = {'MODELS', 'GANS'} # tables of arguments: what a stage takes from them is in its key by `also`
+# %% ../nbs/00_runs.ipynb #90b3d0b2
+ARGUMENTS = {'MODELS', 'GANS'}
 
 def _reach(module, name, seen):
     defs, imports = _module_defs(module)
     if name not in defs:
         for m in imports:
-            if m != 'checks': _reach(m, name, seen)     # checks refuse, and change no number
+            if m != 'checks': _reach(m, name, seen)
     elif (module, name) not in seen and name not in ARGUMENTS:
         nodes = [_bare(n) for n in defs[name]]
         seen[module, name] = '\n'.join(map(ast.unparse, nodes))
@@ -303,13 +313,15 @@ def _manifest(folder):
     file = folder/'manifest.json'
     if not os.path.lexists(file): raise ValueError(f'{folder}: has no manifest.json; an earlier version made it')
     said = check_table(MANIFEST, read_json(file), file)
-    if said['format'] != 1: raise ValueError(f"{folder}: its manifest is of format {said['format']}; a later version made it")
+    if said['format'] != 1:
+        raise ValueError(f"{folder}: its manifest is of format {said['format']}; a later version made it")
     if {'result.json', 'weights.safetensors'} <= said['files'].keys(): return said
     raise ValueError(f'{folder}: its manifest leaves out its result or its weights')
 
+# %% ../nbs/00_runs.ipynb #caa69baf
 def seal(folder:Path, # Of a finished run, `<stage>/<key>`
         ) -> Path:
-    "Write the manifest of a finished folder that has none, or from which files were left out; raises `ValueError` for no whole run"
+    "Write the manifest of a finished folder that has none, or lost files; raises `ValueError` for no whole run"
     folder = Path(folder)
     stage, key = folder.parent.name, run_key(folder.parent.name, _checked_result(folder)['config'])
     if key != folder.name: raise ValueError(f'{folder}: holds the run of other settings')
@@ -336,12 +348,14 @@ def alone(run:Run, # A run, also one whose folder is not there yet
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout: raise
     except OSError as e:
-        raise ValueError(f'{run.path.parent}: nothing can be written here ({e.strerror}); DFKD_RUNS names another folder') from None
+        raise ValueError(f'{run.path.parent}: nothing can be written here ({e.strerror}); '
+                         'DFKD_RUNS names another folder') from None
     try: yield
     finally:
         if lock.lock_counter == 1: Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
+# %% ../nbs/00_runs.ipynb #ad09aa30
 @patch
 def fault(self:Run) -> str|None: # What is wrong, '' if nothing is, None where no finished run is
     "Look through a run folder"
@@ -373,7 +387,8 @@ def set_aside(self:Run,
     aside = next(p for p in names if not os.path.lexists(p))
     try: self.path.rename(aside)
     except OSError as e:
-        raise ValueError(f'run folder {self.path} is damaged ({why}) and cannot be set aside ({e.strerror}): remove it') from None
+        raise ValueError(f'run folder {self.path} is damaged ({why}) and cannot be set aside ({e.strerror}): '
+                         'remove it') from None
     warnings.warn(f'run folder {self.path} is damaged ({why}); set aside as {aside.name}, the stage is made anew')
 
 # %% ../nbs/00_runs.ipynb #1e6990c5
@@ -386,7 +401,8 @@ def make_ready(self:Run):
     try:
         if self.path.is_symlink() and not self.path.exists(): return self.set_aside('it is a link to nowhere')
         for f in list(os.scandir(self.path)):
-            if OURS.fullmatch(f.name) and not f.is_file(follow_symlinks=False): return self.set_aside(f'{f.name} is no file')
+            if OURS.fullmatch(f.name) and not f.is_file(follow_symlinks=False):
+                return self.set_aside(f'{f.name} is no file')
             if f.name.endswith('.part'): os.unlink(f)
     except OSError as e: self.set_aside(f'it cannot be read: {e.strerror}')
 
@@ -537,6 +553,7 @@ def epochs(self:Run,
             with due: self.save(epoch+1, state())
     bar.close()
 
+# %% ../nbs/00_runs.ipynb #3bbc16bd
 class Due:
     "When the next checkpoint is due: `every` seconds after the last one, and 50 times what it took"
     def __init__(self, every, share=.02): # `share` of the time may go into saving
@@ -549,6 +566,7 @@ class Due:
         self.last = time.time()
         self.took = self.last-self.began
 
+# %% ../nbs/00_runs.ipynb #259e255f
 @patch
 def bar(self:Run, start, n):
     what = f"{self.stage} {self.config.get('model') or ''} seed {self.config.get('seed', 0)}"
@@ -620,7 +638,8 @@ def finish(self:Run,
     except NotFinite:
         self.give_up()
         raise
-    result = {'stage': self.stage, **result, 'config': self.config, 'log': self.log, 'weights': weights_hash(_flat(weights))}
+    result = {'stage': self.stage, **result, 'config': self.config, 'log': self.log,
+              'weights': weights_hash(_flat(weights))}
     data = json.dumps(result, indent=1, allow_nan=False).encode()
     save_tree(self.path/'weights.safetensors', weights)
     varies = {'minutes': round((time.time()-self.started)/60, 3), **provenance(), **self.extra}
@@ -633,12 +652,12 @@ def finish(self:Run,
     return self
 
 # %% ../nbs/00_runs.ipynb #23f31498
-def _shipped(stage, config, defaults={}):
-    "A finished run that travels with the repository and was made with the same arguments (whatever the code was then; newer ones had their defaults)"
+def _shipped(stage, config, defaults=None):
+    "A finished run that travels with the repository and has these arguments; newer ones had their `defaults`"
     strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
-            if {**defaults, **strip(check_table(RESULT, read_json(f), f)['config'])} != strip(config): continue
+            if {**(defaults or {}), **strip(check_table(RESULT, read_json(f), f)['config'])} != strip(config): continue
             check_run(f.parent)
         except (ValueError, OSError) as e:
             warnings.warn(f'{e}; the stage is made anew')
@@ -655,16 +674,18 @@ def _config(f, args, also, module):
         except ValueError as e: raise ValueError(f'{f.__name__}: {k}: {e}') from None
     return json.loads(json.dumps({**known, **(also(args) if also else {}), 'code': code_hash(module, f.__name__)}))
 
-def _defaults(params): return {p.name: json.loads(json.dumps(identity(p.default))) for p in params if p.default is not p.empty}
+def _defaults(params):
+    return {p.name: json.loads(json.dumps(identity(p.default))) for p in params if p.default is not p.empty}
 
+# %% ../nbs/00_runs.ipynb #f2f39b70
 STAGES = {} # what `stage` has decorated, by its function's name
 
 def stage(name:str, # Name of the stage, which names the folder and the `stage` field of the result
           module:str, # Module in which the function lives once exported
           also=None, # Function of the arguments (a dict) that gives what else determines the result
-          parallel:bool=False, # Whether all processes of `accelerate launch` work on it; else one does, and the others wait
+          parallel:bool=False, # Whether all processes of `accelerate launch` work on it; else one does, the others wait
          ):
-    "Decorator: `f(run, ...) -> (weights, result)` becomes a stage `f(..., root=None) -> Run`, loaded when it was done before"
+    "Decorator: `f(run, ...) -> (weights, result)` becomes `f(..., root=None) -> Run`, loaded when it was done before"
     def deco(f):
         sig = inspect.signature(f)
         first, *params = sig.parameters.values()
@@ -715,7 +736,9 @@ def record(run:Run, # A finished stage
         write_atomic(Path(out)/'results'/f'{name}.json', json.dumps(r, indent=1)+'\n')
         extra = run.path/'run.json'
         if extra.exists(): write_atomic(Path(out)/'results'/f'{name}.run.json', extra.read_text())
-        if weights: write_atomic(Path(out)/'weights'/f'{name}.safetensors', (run.path/'weights.safetensors').read_bytes())
+        if weights:
+            kept = (run.path/'weights.safetensors').read_bytes()
+            write_atomic(Path(out)/'weights'/f'{name}.safetensors', kept)
     return r
 
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
@@ -752,7 +775,8 @@ def paired_difference(a, # Values, one a seed
     from scipy.stats import t
     d = np.asarray(a, float)-np.asarray(b, float)
     half = t.ppf(.975, len(d)-1)*d.std(ddof=1)/len(d)**.5 if len(d) > 1 else float('inf')
-    return {'difference': d.mean() if len(d) else float('nan'), 'low': d.mean()-half if len(d) else float('nan'), 'high': d.mean()+half if len(d) else float('nan'), 'n': len(d)}
+    mean = d.mean() if len(d) else float('nan')
+    return {'difference': mean, 'low': mean-half, 'high': mean+half, 'n': len(d)}
 
 def paired(results:pd.DataFrame, # From `read_results`, of one stage and data set
            metrics:list, # Names of its columns
@@ -771,14 +795,16 @@ def paired(results:pd.DataFrame, # From `read_results`, of one stage and data se
 # %% ../nbs/00_runs.ipynb #f5a6ac6f
 def show_setting(v) -> str:
     "A setting as tables print it"
-    return ', '.join(map(show_setting, v)) if isinstance(v, (tuple, list)) else f'{v:g}' if isinstance(v, float) else '–' if v is None else str(v)
+    if isinstance(v, (tuple, list)): return ', '.join(map(show_setting, v))
+    if isinstance(v, float): return f'{v:g}'
+    return '–' if v is None else str(v)
 
 # %% ../nbs/00_runs.ipynb #107189e0
 def save_table(df:pd.DataFrame, # As it shall be printed
                name:str, # File name without its ending; empty: nothing is saved
                out:str|Path='', # Folder; empty: nothing is saved
               ) -> pd.DataFrame:
-    "Save a table as CSV and Markdown, and return it for display; the ends of an interval over one seed, which are infinite, become dashes"
+    "Save a table as CSV and Markdown, and return it; the infinite ends of an interval over one seed become dashes"
     if (endless := df.isin([np.inf, -np.inf])).any(axis=None): df = df.astype(object).mask(endless, '–')
     if out and name:
         write_atomic(Path(out)/f'{name}.csv', df.to_csv(index=False))
@@ -790,7 +816,9 @@ def plain_log(*axes # matplotlib axes, `ax.xaxis` or `ax.yaxis`
     "Plain numbers on logarithmic axes: a range of less than a decade has no power of ten to name"
     from matplotlib.ticker import LogLocator, NullFormatter
     for axis in axes:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5))); axis.set_major_formatter('{x:g}'); axis.set_minor_formatter(NullFormatter())
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter('{x:g}')
+        axis.set_minor_formatter(NullFormatter())
 
 def save_figure(fig, # matplotlib figure
                 name:str, # File name without its ending; empty: nothing is saved
@@ -801,23 +829,34 @@ def save_figure(fig, # matplotlib figure
     import io, matplotlib as mpl
     for kind, meta in (('png', {'Software': None}), ('svg', {'Date': None, 'Creator': None})):
         buf = io.BytesIO()
-        with mpl.rc_context({'svg.hashsalt': name}): fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta)
+        with mpl.rc_context({'svg.hashsalt': name}):
+            fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta)
         write_atomic(Path(out)/f'{name}.{kind}', buf.getvalue())
 
 # %% ../nbs/00_runs.ipynb #889f61e4
+_CHOOSE = ("this.closest('div').querySelectorAll('img').forEach("
+           "(m, i) => m.style.display = i == this.selectedIndex ? 'block' : 'none')")
+
+def _img(fig, alt, display, dpi):
+    "A figure as an HTML image that holds its own pixels; the figure is closed"
+    import base64, html, io, matplotlib.pyplot as plt
+    fig.savefig(buf := io.BytesIO(), dpi=dpi, bbox_inches='tight', metadata={'Software': None})
+    plt.close(fig)
+    png = base64.b64encode(buf.getvalue()).decode()
+    return f'<img alt="{html.escape(alt)}" style="display:{display}" src="data:image/png;base64,{png}">'
+
 def pick(figs:dict, # What the reader picks -> matplotlib figure
          label:str, # Before the menu
          dpi:int=80,
         ): # IPython `HTML`
     "One of several figures, as the reader chooses"
-    import base64, html, io, matplotlib.pyplot as plt
+    import html
     from IPython.display import HTML
     pictures = []
-    for k,fig in figs.items():
-        fig.savefig(buf := io.BytesIO(), dpi=dpi, bbox_inches='tight', metadata={'Software': None}); plt.close(fig)
-        pictures.append(f'<img alt="{html.escape(f"{label} {k}")}" style="display:{"none" if pictures else "block"}" src="data:image/png;base64,{base64.b64encode(buf.getvalue()).decode()}">')
-    choose = "this.closest('div').querySelectorAll('img').forEach((m, i) => m.style.display = i == this.selectedIndex ? 'block' : 'none')"
-    return HTML(f'<div><label>{html.escape(label)} <select onchange="{choose}">{"".join(f"<option>{html.escape(str(k))}</option>" for k in figs)}</select></label>{"".join(pictures)}</div>')
+    for k,fig in figs.items(): pictures.append(_img(fig, f'{label} {k}', 'none' if pictures else 'block', dpi))
+    options = ''.join(f'<option>{html.escape(str(k))}</option>' for k in figs)
+    menu = f'<label>{html.escape(label)} <select onchange="{_CHOOSE}">{options}</select></label>'
+    return HTML(f'<div>{menu}{"".join(pictures)}</div>')
 
 def hover(fig, # matplotlib figure
           tips:dict, # `gid` of an artist -> what it says when it is pointed at
@@ -825,11 +864,15 @@ def hover(fig, # matplotlib figure
     "A figure whose marks say what they are; raises `ValueError` for a mark that it does not have"
     import html, io, matplotlib as mpl, matplotlib.pyplot as plt
     from IPython.display import HTML
-    with mpl.rc_context({'svg.hashsalt': 'hover'}): fig.savefig(buf := io.StringIO(), format='svg', bbox_inches='tight', metadata={'Date': None, 'Creator': None})
+    buf = io.StringIO()
+    with mpl.rc_context({'svg.hashsalt': 'hover'}):
+        fig.savefig(buf, format='svg', bbox_inches='tight', metadata={'Date': None, 'Creator': None})
     plt.close(fig)
-    svg = buf.getvalue(); svg = svg[svg.index('<svg'):].replace('<svg ', '<svg style="max-width:100%;height:auto" ', 1)
+    svg = buf.getvalue()
+    svg = svg[svg.index('<svg'):].replace('<svg ', '<svg style="max-width:100%;height:auto" ', 1)
     for gid,text in tips.items():
-        if (tag := f'<g id="{gid}">') not in svg: raise ValueError(f'the figure has no mark {gid!r}: draw it with gid={gid!r}')
+        if (tag := f'<g id="{gid}">') not in svg:
+            raise ValueError(f'the figure has no mark {gid!r}: draw it with gid={gid!r}')
         svg = svg.replace(tag, f'{tag}<title>{html.escape(text)}</title>')
     return HTML(f'<div>{svg}</div>')
 
@@ -841,12 +884,18 @@ def plot_flow(boxes:dict, # name -> (x, y, text, colour)
     "A scheme of boxes and labelled arrows"
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=size)
-    patch = {name: ax.text(x, y, text, ha='center', va='center', fontsize=9, zorder=3, bbox=dict(boxstyle='round,pad=.5', fc=colour, ec='#444444')).get_bbox_patch()
-             for name,(x,y,text,colour) in boxes.items()}
-    for a,b,text in arrows:
+    patch = {}
+    centred = dict(ha='center', va='center')
+    for name,(x, y, text, colour) in boxes.items():
+        box = dict(boxstyle='round,pad=.5', fc=colour, ec='#444444')
+        patch[name] = ax.text(x, y, text, **centred, fontsize=9, zorder=3, bbox=box).get_bbox_patch()
+    for a,b,text in arrows:                # after the boxes, whose outlines they meet
         (x0, y0), (x1, y1) = boxes[a][:2], boxes[b][:2]
-        ax.annotate('', (x1, y1), (x0, y0), arrowprops=dict(arrowstyle='-|>', color='#444444', patchA=patch[a], patchB=patch[b], shrinkA=3, shrinkB=3), zorder=5) # after the boxes, whose outlines it meets
-        ax.text((x0+x1)/2, (y0+y1)/2, text, ha='center', va='center', fontsize=7.5, zorder=6, bbox=dict(fc='white', ec='none', alpha=.9, pad=.8))
+        line = dict(arrowstyle='-|>', color='#444444', patchA=patch[a], patchB=patch[b], shrinkA=3, shrinkB=3)
+        ax.annotate('', (x1, y1), (x0, y0), arrowprops=line, zorder=5)
+        paper = dict(fc='white', ec='none', alpha=.9, pad=.8)
+        ax.text((x0+x1)/2, (y0+y1)/2, text, **centred, fontsize=7.5, zorder=6, bbox=paper)
     xs, ys = [b[0] for b in boxes.values()], [b[1] for b in boxes.values()]
-    ax.set(xlim=(min(xs)-.7, max(xs)+.7), ylim=(min(ys)-.5, max(ys)+.5)); ax.axis('off')
+    ax.set(xlim=(min(xs)-.7, max(xs)+.7), ylim=(min(ys)-.5, max(ys)+.5))
+    ax.axis('off')
     return fig
