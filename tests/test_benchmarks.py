@@ -13,7 +13,8 @@ def test_stages(bench, tmp_path):
     got = {s: bench.run_stage(s, 'digits', 2, tmp_path) for s in bench.STAGES}
     assert all(r['images_per_s'] > 0 and min(r['flops_per_image'].values()) > 0 for r in got.values())
     flops = {s: sum(r['flops_per_image'].values()) for s,r in got.items()}
-    assert flops['cGAN guided'] > flops['cGAN unguided'] and flops['distillation, live teacher'] > flops['distillation, cached teacher']
+    assert flops['cGAN guided'] > flops['cGAN unguided']
+    assert flops['distillation, live teacher'] > flops['distillation, cached teacher']
     assert bench.Batches.__iter__.__qualname__ == 'Batches.__iter__' # as it was
 
 def test_flops_are_torchs(bench):
@@ -40,4 +41,5 @@ def test_deploy(tmp_path, capsys):
     d = json.loads((tmp_path/'deploy.json').read_text())['digits']
     assert (tmp_path/'deploy.md').read_text() in capsys.readouterr().out
     assert d['forms']['teacher, PyTorch']['times_faster_1'] == 1 and d['int8_share'] < 1
-    assert d['times_faster']['student, ONNX against teacher, ONNX']['1 image'] == pytest.approx(d['forms']['teacher, ONNX']['p50_ms_1']/d['forms']['student, ONNX']['p50_ms_1'], rel=1e-2)
+    assert d['times_faster']['student, ONNX against teacher, ONNX']['1 image'] == pytest.approx(
+        d['forms']['teacher, ONNX']['p50_ms_1']/d['forms']['student, ONNX']['p50_ms_1'], rel=1e-2)

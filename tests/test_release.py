@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_release(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))           # as in a fresh clone
-    got = subprocess.run([sys.executable, ROOT/'tools'/'release.py', 'smoke', '--out', tmp_path/'out'], capture_output=True, text=True)
+    got = subprocess.run([sys.executable, ROOT/'tools'/'release.py', 'smoke', '--out', tmp_path/'out'],
+                         capture_output=True, text=True)
     assert got.returncode == 0 and 'no bundle of digits_rgb' in got.stdout, got.stderr
     sums = (tmp_path/'out'/'SHA256SUMS').read_text().splitlines()
     for line in sums: zipfile.ZipFile(tmp_path/'out'/line.split()[1]).extractall(tmp_path/'got')
@@ -26,24 +27,29 @@ def test_release(tmp_path, monkeypatch):
     x, y = get_data('digits').read('test')
     run = load_student(folder('digits-student'))
     Image.fromarray(x[0, 0].numpy()).save(tmp_path/'x.png')
-    said = subprocess.run([sys.executable, ROOT/'examples'/'onnx_predict.py', folder('digits-student')/'student.onnx', tmp_path/'x.png'], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([sys.executable, ROOT/'examples'/'onnx_predict.py', folder('digits-student')/'student.onnx',
+                           tmp_path/'x.png'], capture_output=True, text=True, check=True).stdout
     assert said.split()[1] == str(int(predict(load_classifier(run), x[:1]).argmax()))
-    assert len(sums) == 4 and json.loads((folder('scenes-student')/'result.json').read_text())['stage'] == 'detr_student'
+    assert len(sums) == 4
+    assert json.loads((folder('scenes-student')/'result.json').read_text())['stage'] == 'detr_student'
 
 def test_restored_weights_are_finished_runs(tmp_path):
     env = os.environ | {'DFKD_RUNS': str(tmp_path)}
     def restored(*more):
-        got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke', *more], capture_output=True, text=True, env=env)
+        got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke', *more], capture_output=True,
+                             text=True, env=env)
         assert got.returncode == 0, got.stderr
         return dict(reversed(line.split()) for line in got.stdout.splitlines())
     plain, trusted = restored(), restored('--trust')
     assert restored() == plain and len(plain) == 3      # once more changes nothing
     for name, folder in [*plain.items(), *trusted.items()]:
         result = json.loads((ROOT/'paper_figures'/'smoke'/'results'/f'{name}.json').read_text())
-        config = result['config'] if folder == plain[name] else todays(result)      # the same while the code is that of the results
+        # the same while the code is that of the results
+        config = result['config'] if folder == plain[name] else todays(result)
         run = Run(result['stage'], config, tmp_path)
         assert run.path == tmp_path/folder and run.finished and run.result['metrics'] == result['metrics']
-    assert subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'nothing'], capture_output=True, env=env).returncode == 2
+    assert subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'nothing'], capture_output=True,
+                          env=env).returncode == 2
 
 def test_runs_of_another_machine_are_taken_in(tmp_path, monkeypatch, capsys):
     "Also without their snapshots, which are too large to travel; never what is altered, cut off, or of other settings."
@@ -54,11 +60,14 @@ def test_runs_of_another_machine_are_taken_in(tmp_path, monkeypatch, capsys):
     seal(there)
     for alter in ('cut', 'other', 'altered'): shutil.copytree(there, tmp_path/alter/'generator'/shipped.name)
     (there/'snapshot-0001.safetensors').unlink()                # stays on the machine
-    monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs')); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))
+    monkeypatch.setenv('DFKD_SHIPPED', '0')
     run = Run('generator', json.loads((shipped/'result.json').read_text())['config'])
     assert not run.finished
     for _ in range(2): assert restore.main(['--from', str(tmp_path/'there')]) == 0
-    assert run.finished and run.path.is_relative_to(tmp_path/'runs') and f'generator/{run.key}' in capsys.readouterr().out
+    assert run.finished
+    assert run.path.is_relative_to(tmp_path/'runs')
+    assert f'generator/{run.key}' in capsys.readouterr().out
     shutil.rmtree(tmp_path/'runs')
     cut, altered = tmp_path/'cut'/'generator'/shipped.name, tmp_path/'altered'/'generator'/shipped.name
     (cut/'weights.safetensors').write_bytes((cut/'weights.safetensors').read_bytes()[:1000])
@@ -73,7 +82,8 @@ def test_shipped_stages_are_whole(tmp_path, monkeypatch, capsys):
     "What is made for the repository is sealed anew, since snapshots and provenance stay here; too much is refused."
     import shipped
     runs = tmp_path/'runs'
-    monkeypatch.setenv('DFKD_RUNS', str(runs)); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    monkeypatch.setenv('DFKD_RUNS', str(runs))
+    monkeypatch.setenv('DFKD_SHIPPED', '0')
     for stage in ('teacher', 'generator', 'student'): shutil.copytree(ROOT/'tests_data'/'stages'/stage, runs/stage)
     for f in runs.glob('*/*'):
         for name in ('snapshot-0001.safetensors', 'run.json'): (f/name).write_bytes(b'{}')
@@ -86,7 +96,9 @@ def test_shipped_stages_are_whole(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shipped, 'ROOT', tmp_path)
     shipped.main()
     made = sorted((tmp_path/'tests_data'/'stages').glob('*/*'))
-    assert made and all(check_run(f) and {p.name for p in f.iterdir()} == {'manifest.json', 'result.json', 'weights.safetensors'} for f in made)
+    assert made
+    assert all(check_run(f) and {p.name for p in f.iterdir()} == {'manifest.json', 'result.json', 'weights.safetensors'}
+               for f in made)
     monkeypatch.setattr(shipped, 'LIMIT', 1000)
     with pytest.raises(SystemExit, match='may travel'): shipped.main()
     assert sorted((tmp_path/'tests_data'/'stages').glob('*/*')) == made

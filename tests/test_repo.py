@@ -2,7 +2,7 @@
 import ast, json, re, shutil, subprocess, sys, tomllib
 import pytest, torch, yaml
 import execute, graph, links, lowest, outputs, paper, readme, report, verify
-from cells import NBS, ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
+from cells import ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
 from dfkd_nb import runs
 from dfkd_nb.runs import save_tree
 
@@ -16,10 +16,13 @@ def test_metadata_agrees():
     assert proj['project']['name'] == cfg['lib_name'] and proj['tool']['nbdev']['lib_path'] == cfg['lib_path']
     assert proj['project']['requires-python'] == f">={cfg['min_python']}"
     version = re.search(r'__version__ = "(.+?)"', (ROOT/cfg['lib_path']/'__init__.py').read_text())[1]
-    assert f'version: {version}\n' in (ROOT/'CITATION.cff').read_text() and f'## {version}' in (ROOT/'CHANGELOG.md').read_text()
+    assert f'version: {version}\n' in (ROOT/'CITATION.cff').read_text()
+    assert f'## {version}' in (ROOT/'CHANGELOG.md').read_text()
     pinned = dict(re.findall(r'^([\w.-]+)==(\S+)$', (ROOT/'constraints.txt').read_text(), re.M))
+    names = {k.lower().replace('_', '-') for k in pinned}
     for req in (cfg['requirements'] + ' ' + cfg['dev_requirements']).split():
-        assert re.split('[><=]', req)[0].lower().replace('_', '-') in {k.lower().replace('_', '-') for k in pinned}, f'{req} is not in constraints.txt'
+        name = re.split('[><=]', req)[0].lower().replace('_', '-')
+        assert name in names, f'{req} is not in constraints.txt'
     assert not [k for k in pinned if k.startswith(('nvidia', 'triton'))]
 
 def test_lower_bounds():
@@ -32,11 +35,15 @@ def test_lower_bounds():
     assert Version(low['timm']) > Version('1.0.15')         # up to then, it unpickles what an argument names
     with pytest.raises(SystemExit, match='timm<2'): lowest.pins(dict.fromkeys(lowest.GROUPS, 'torch>=2.11 timm<2'))
 
-NOT_NEEDED = ['transformers', 'sklearn', 'scipy.stats', 'seaborn', 'accelerate', 'onnx', 'onnxruntime', 'onnxscript', 'torchmetrics', 'pycocotools', 'pytorch_fid', 'IPython',
-              'papermill', 'nbdev', 'hypothesis', 'spacy', 'tensorboard']
+NOT_NEEDED = ['transformers', 'sklearn', 'scipy.stats', 'seaborn', 'accelerate', 'onnx', 'onnxruntime', 'onnxscript',
+              'torchmetrics', 'pycocotools', 'pytorch_fid', 'IPython', 'papermill', 'nbdev', 'hypothesis', 'spacy',
+              'tensorboard']
 
 def test_starts_with_what_it_needs():
-    "A job starts with its imports: what only some functions need is imported there, and what fastai's metrics need when they are called."
+    """A job starts with its imports
+
+    What only some functions need is imported there, and what fastai's metrics need when they are called.
+    """
     code = f"""
 import sys
 for name in ('distill', 'detr_distill', 'inversion', 'cli'):
@@ -67,10 +74,12 @@ def test_nothing_private():
     "No path of a machine and no host of a package registry in what is (or would be) committed."
     got = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT, capture_output=True, text=True)
     if got.returncode: pytest.skip('not a git checkout')
-    bad = re.compile('|'.join([r'/wo' r'rk/', r'/ho' r'me/\w+/', r'py' r'pi\.org', r'pythonhost' r'ed\.org', r'registry\.np' r'mjs', r'/opt/(wheels|py' r'pi)']))
+    bad = re.compile('|'.join([r'/wo' r'rk/', r'/ho' r'me/\w+/', r'py' r'pi\.org', r'pythonhost' r'ed\.org',
+                               r'registry\.np' r'mjs', r'/opt/(wheels|py' r'pi)']))
     for name in got.stdout.splitlines():
         path = ROOT/name
-        if path.is_file() and path.suffix in {'', '.py', '.md', '.toml', '.ini', '.txt', '.yml', '.yaml', '.ipynb', '.json', '.csv', '.svg', '.cff', '.in'}:
+        if path.is_file() and path.suffix in {'', '.py', '.md', '.toml', '.ini', '.txt', '.yml', '.yaml', '.ipynb',
+                                              '.json', '.csv', '.svg', '.cff', '.in'}:
             assert not (m := bad.search(path.read_text(encoding='utf-8', errors='ignore'))), f'{name}: {m[0]}'
 
 def test_imports_go_down():
@@ -80,7 +89,8 @@ def test_imports_go_down():
         code = path.read_text(encoding='utf-8')
         assert path.stem in number, f'{path.name} comes from no notebook'
         assert not [m for m in graph.imports(code) if number.get(m, '') > number[path.stem]], path.name
-        names = [a.name for n in ast.walk(ast.parse(code)) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names]
+        names = [a.name for n in ast.walk(ast.parse(code)) if isinstance(n, (ast.Import, ast.ImportFrom))
+                 for a in n.names]
         names += [n.module or '' for n in ast.walk(ast.parse(code)) if isinstance(n, ast.ImportFrom)]
         assert not {n.split('.')[0] for n in names} & {'nbdev', 'pickle', 'dill', 'joblib'}, path.name
         assert 'torch.save(' not in code, path.name
@@ -123,44 +133,57 @@ PARAMS = ('code', 'dataset, out = "digits", ""\nseed: int = 0', ['parameters'])
 def test_refuses_undeclared(make_nb, tmp_path, capsys):
     nb = make_nb('04_x', PARAMS, ('code', '1/0', []))
     assert execute.main([str(nb), str(tmp_path/'o.ipynb'), '-y', '{sed: 1}']) == 2
-    assert 'sed' in (err := capsys.readouterr().err) and 'dataset, out, seed' in err and not (tmp_path/'o.ipynb').exists()
+    assert 'sed' in (err := capsys.readouterr().err)
+    assert 'dataset, out, seed' in err
+    assert not (tmp_path/'o.ipynb').exists()
     assert execute.main([str(make_nb('05_x', ('code', 'a=1', []))), str(tmp_path/'o.ipynb'), '-y', 'a: 2']) == 2
     assert execute.main([str(nb), str(nb)]) == 2
 
 def test_executes(make_nb, tmp_path):
-    src = make_nb('04_x', ('code', '#| default_exp runs', []), PARAMS, ('code', '#| eval: false\n1/0', []), ('code', 'dataset, seed', []),
-                  ('code', 'import dfkd_nb.runs', ['stage']))
+    src = make_nb('04_x', ('code', '#| default_exp runs', []), PARAMS, ('code', '#| eval: false\n1/0', []),
+                  ('code', 'dataset, seed', []), ('code', 'import dfkd_nb.runs', ['stage']))
     before = src.read_bytes()
     assert execute.main([str(src), str(out := tmp_path/'o'/'o.ipynb'), '-y', 'seed: 7']) == 0
     assert src.read_bytes() == before and any("('digits', 7)" in json.dumps(c) for c in read(out)['cells'])
     import nbformat
     kept = execute.prepared(nbformat.read(src, 4), stages=True).cells
-    assert [c.source.split('\n')[0] for c in kept] == ['from dfkd_nb.runs import *', 'dataset, out = "digits", ""', 'import dfkd_nb.runs']
+    assert [c.source.split('\n')[0] for c in kept] == ['from dfkd_nb.runs import *', 'dataset, out = "digits", ""',
+                                                       'import dfkd_nb.runs']
 
 def test_failure_is_kept(make_nb, tmp_path, capsys):
-    assert execute.main([str(make_nb('04_x', ('code', 'raise ValueError("the reason")', []))), str(out := tmp_path/'o.ipynb')]) == 1
+    assert execute.main([str(make_nb('04_x', ('code', 'raise ValueError("the reason")', []))),
+                         str(out := tmp_path/'o.ipynb')]) == 1
     assert 'the reason' in capsys.readouterr().err and 'the reason' in out.read_text()
 
 # --- graph.py
 
 def test_hash_sees_code_only(make_nb, tmp_path):
     (lib := tmp_path/'dfkd_nb').mkdir()
-    module_ = '"Doc"\nfrom .low import f\n__all__=["g"]\ndef g(x):\n    "doc"\n    return f(x)  # why\ndef plot_g(): return 1\n'
-    for name, s in dict(mid=module_, low='def f(x): return x\n', other='y = 1\n').items(): (lib/f'{name}.py').write_text(s)
-    cells = [('markdown', 'prose', []), ('code', '#| default_exp mid', []), PARAMS, ('code', 'g(1)', ['stage']), ('code', 'plot_g()', [])]
+    module_ = ('"Doc"\nfrom .low import f\n__all__=["g"]\n'
+               'def g(x):\n    "doc"\n    return f(x)  # why\n'
+               'def plot_g(): return 1\n')
+    for name, s in dict(mid=module_, low='def f(x): return x\n', other='y = 1\n').items():
+        (lib/f'{name}.py').write_text(s)
+    cells = [('markdown', 'prose', []), ('code', '#| default_exp mid', []), PARAMS, ('code', 'g(1)', ['stage']),
+             ('code', 'plot_g()', [])]
     h = lambda stages=True: graph.notebook_hash(make_nb('04_x', *cells), stages, tmp_path)
     first, drawn = h(), h(False)
     cells[0] = ('markdown', 'better prose', [])
-    (lib/'mid.py').write_text(module_.replace('"doc"', '"better"').replace('# why', '')); (lib/'other.py').write_text('y = 2\n')
+    (lib/'mid.py').write_text(module_.replace('"doc"', '"better"').replace('# why', ''))
+    (lib/'other.py').write_text('y = 2\n')
     assert h() == first and h(False) == drawn
     (lib/'mid.py').write_text(module_.replace('return 1', 'return 2'))
     assert h() == first and h(False) != drawn
-    (lib/'low.py').write_text('def f(x): return 2*x\n'); assert h() != first
-    (lib/'low.py').write_text('def f(x): return x\n'); cells[3] = ('code', 'g(2)', ['stage']); assert h() != first
+    (lib/'low.py').write_text('def f(x): return 2*x\n')
+    assert h() != first
+    (lib/'low.py').write_text('def f(x): return x\n')
+    cells[3] = ('code', 'g(2)', ['stage'])
+    assert h() != first
 
 def test_parameters_of_a_scale():
     cfg = dict(plan={'a': [0], 'b': [0]}, parameters={'04_gan': {'steps': 9, 'b': {'steps': 5}}})
-    assert graph.parameters(cfg, '04_gan', 'a', 0, 'o')['steps'] == 9 and graph.parameters(cfg, '04_gan', 'b', 0, 'o')['steps'] == 5
+    assert graph.parameters(cfg, '04_gan', 'a', 0, 'o')['steps'] == 9
+    assert graph.parameters(cfg, '04_gan', 'b', 0, 'o')['steps'] == 5
     with pytest.raises(SystemExit, match='smoke'): graph.load('nosuch')
 
 SCALES = ['smoke', *sorted(p.stem for p in (ROOT/'scales').glob('*.yaml'))]
@@ -188,14 +211,23 @@ def test_only(tmp_path, monkeypatch):
         (tmp_path/'scales/x.yaml').write_text(text)
         return graph.load('x', tmp_path)
     cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
-    assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)] and len(graph.jobs(cfg)) == 4*3 + 1
-    assert graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill'] < graph.remaining(graph.SMOKE, '04_gan', 'digits')
-    for bad, why in {'only: {05_fidd: [a]}': '05_fidd', 'parameters: {04_gn: {}}': '04_gn', 'only: {05_fid: [c]}': 'c is not in the plan', 'only: {04_gan: []}': '04_gan, which it needs',
-                     'parameters: {04_gan: {gan_recip: {}}}': '04_gan: does not declare gan_recip', 'parameters: {04_gan: {a: {gan_recipe: {epoch: 1}}}}': 'gan_recipe: train_generator does not take epoch'}.items():
+    assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)]
+    assert len(graph.jobs(cfg)) == 4*3 + 1
+    assert (graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill']
+            < graph.remaining(graph.SMOKE, '04_gan', 'digits'))
+    for bad, why in {
+            'only: {05_fidd: [a]}': '05_fidd',
+            'parameters: {04_gn: {}}': '04_gn',
+            'only: {05_fid: [c]}': 'c is not in the plan',
+            'only: {04_gan: []}': '04_gan, which it needs',
+            'parameters: {04_gan: {gan_recip: {}}}': '04_gan: does not declare gan_recip',
+            'parameters: {04_gan: {a: {gan_recipe: {epoch: 1}}}}': 'gan_recipe: train_generator does not take epoch',
+    }.items():
         with pytest.raises(SystemExit, match=why): load(f'plan: {{a: [0]}}\n{bad}')
 
 def dry(*args):
-    got = subprocess.run([sys.executable, '-m', 'snakemake', '-n', '--forceall', *args], cwd=ROOT, capture_output=True, text=True)
+    got = subprocess.run([sys.executable, '-m', 'snakemake', '-n', '--forceall', *args], cwd=ROOT, capture_output=True,
+                         text=True)
     assert got.returncode == 0, got.stderr[-3000:]
     return got.stdout + got.stderr
 
@@ -203,7 +235,8 @@ def dry(*args):
 def test_dry_run(scale):
     "Every job once, with its priority."
     said, cfg = dry('-c2', '--config', f'scale={scale}'), graph.load(scale)
-    assert re.search(rf'^stages +{len(graph.jobs(cfg))}$', said, re.M) and re.search(rf'^draw +{len(graph.drawn(cfg))}$', said, re.M)
+    assert re.search(rf'^stages +{len(graph.jobs(cfg))}$', said, re.M)
+    assert re.search(rf'^draw +{len(graph.drawn(cfg))}$', said, re.M)
     want = sorted(graph.remaining(cfg, nb, d) for nb, d, _ in graph.jobs(cfg))
     assert sorted(float(p) for p in re.findall(r'priority: (\S+)', said)) == want
 
@@ -212,23 +245,27 @@ def test_threads_share_a_machine(monkeypatch):
     cfg = dict(plan={'a': [0]}, threads=2)
     assert [graph.at_once(cfg, n) for n in (1, 2, 4, 16)] == [1, 1, 2, 4]       # one chain ends in four notebooks
     assert graph.at_once(cfg | {'plan': {'a': [0, 1, 2]}}, 16) == 8
-    assert paper.gpu_share('cifar10', 2) == '1.000' and float(paper.gpu_share('cifar10', 16))*graph.at_once(graph.load('cifar10'), 16) <= .9
+    assert paper.gpu_share('cifar10', 2) == '1.000'
+    assert float(paper.gpu_share('cifar10', 16))*graph.at_once(graph.load('cifar10'), 16) <= .9
     asked = []
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'set_per_process_memory_fraction', lambda *a: asked.append(a))
     runs._take_share.cache_clear()
     monkeypatch.setenv('DFKD_GPU_SHARE', '.25')
-    assert [runs.pick_device(), runs.pick_device()] == [torch.device('cuda', 0)]*2 and asked == [(.25, torch.device('cuda', 0))]
+    assert [runs.pick_device(), runs.pick_device()] == [torch.device('cuda', 0)]*2
+    assert asked == [(.25, torch.device('cuda', 0))]
     for bad in ('0', '2', 'nan', 'half'):
         runs._take_share.cache_clear()
         monkeypatch.setenv('DFKD_GPU_SHARE', bad)
-        with pytest.raises(ValueError, match=f'DFKD_GPU_SHARE must be above 0 and at most 1, got .{bad}'): runs.pick_device()
+        with pytest.raises(ValueError, match=f'DFKD_GPU_SHARE must be above 0 and at most 1, got .{bad}'):
+            runs.pick_device()
     runs._take_share.cache_clear()
 
 def test_slurm_profile():
     "It parses, and a dry run (which needs no Slurm) asks for what it says."
     profile = yaml.safe_load((ROOT/'profiles/slurm/config.yaml').read_text())
-    assert profile['executor'] == 'slurm' and {'runtime', 'mem_mb', 'cpus_per_task'} <= profile['default-resources'].keys()
+    assert profile['executor'] == 'slurm'
+    assert {'runtime', 'mem_mb', 'cpus_per_task'} <= profile['default-resources'].keys()
     assert profile['set-resources'].keys() <= {'stages', 'draw'}
     paper = (ROOT/'tools/paper.py').read_text()
     assert all(f"'{t}'" in paper for t in profile['rerun-triggers']) and '--rerun-incomplete' in paper
@@ -238,42 +275,81 @@ def test_slurm_profile():
 # --- report.py
 
 def result(acc, rung='gan', **kw):
-    return json.dumps(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]), **kw)).encode()
+    return json.dumps(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]),
+                           **kw)).encode()
 
-@pytest.mark.parametrize('new, verdict', [(result(.95), 'identical'), (result(.96), 'within'), (result(.90), 'outside'), (result(float('nan')), 'outside'),
-                                          (result(.95, dataset='x'), 'outside'), (b'{', 'outside')])
-def test_verdicts(new, verdict): assert report.compare({'results/a.json': result(.95)}, {'results/a.json': new})['results/a.json'][0] == verdict
+@pytest.mark.parametrize('new, verdict', [
+    (result(.95), 'identical'),
+    (result(.96), 'within'),
+    (result(.90), 'outside'),
+    (result(float('nan')), 'outside'),
+    (result(.95, dataset='x'), 'outside'),
+    (b'{', 'outside'),
+])
+def test_verdicts(new, verdict):
+    assert report.compare({'results/a.json': result(.95)}, {'results/a.json': new})['results/a.json'][0] == verdict
 
 def test_noise_may_vary_more():
-    assert report.compare({'results/a.json': result(.4, 'noise')}, {'results/a.json': result(.5, 'noise')})['results/a.json'][0] == 'within'
+    assert report.compare({'results/a.json': result(.4, 'noise')},
+                          {'results/a.json': result(.5, 'noise')})['results/a.json'][0] == 'within'
 
 def test_report(tmp_path, capsys):
     b, d = tmp_path/'build/smoke', tmp_path/'paper_figures/smoke'
-    (b/'results').mkdir(parents=True); (d/'weights').mkdir(parents=True); (d/'weights/notes.txt').write_text('kept')
-    (b/'weights').mkdir(); weights = b/'weights/a.safetensors'
-    for n, x in {'results/a.json': result(.95), 'results/a.run.json': b'{"minutes": 1}', 'table1.csv': b'1', 'fig01.png': b'p', 'weights/a.safetensors': b'w'}.items(): (b/n).write_bytes(x)
+    (b/'results').mkdir(parents=True)
+    (d/'weights').mkdir(parents=True)
+    (d/'weights/notes.txt').write_text('kept')
+    (b/'weights').mkdir()
+    weights = b/'weights/a.safetensors'
+    for n, x in {
+            'results/a.json': result(.95),
+            'results/a.run.json': b'{"minutes": 1}',
+            'table1.csv': b'1',
+            'fig01.png': b'p',
+            'weights/a.safetensors': b'w',
+    }.items():
+        (b/n).write_bytes(x)
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
     weights.unlink()                        # restored, and not trained anew: its result is the same
-    assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out and (d/'weights/a.safetensors').read_bytes() == b'w'
-    weights.write_bytes(b'w'); (b/'results/a.json').write_bytes(result(.96)); (b/'table1.csv').write_text('2')
-    assert report.main(['smoke'], tmp_path) == 0 and '1 within tolerance' in (out := capsys.readouterr().out) and 'weights of record: 1 identical' in out
+    assert report.main(['smoke'], tmp_path) == 0
+    assert 'byte for byte' in capsys.readouterr().out
+    assert (d/'weights/a.safetensors').read_bytes() == b'w'
+    weights.write_bytes(b'w')
+    (b/'results/a.json').write_bytes(result(.96))
+    (b/'table1.csv').write_text('2')
+    assert report.main(['smoke'], tmp_path) == 0
+    assert '1 within tolerance' in (out := capsys.readouterr().out)
+    assert 'weights of record: 1 identical' in out
     weights.write_bytes(b'W')               # another machine's
-    assert report.main(['smoke'], tmp_path) == 0 and '1 of other bits' in capsys.readouterr().out and (d/'weights/a.safetensors').read_bytes() == b'W'
-    (b/'results/a.json').write_bytes(result(.8)); weights.write_bytes(b'w')
-    assert report.main(['smoke'], tmp_path) == 1 and 'outside: results/a.json: accuracy' in (out := capsys.readouterr().out) and 'outside: weights/a.safetensors' in out
-    (b/'results/a.json').rename(b/'results/b.json'); weights.unlink()
-    assert report.main(['smoke'], tmp_path) == 1 and 'missing: results/a.json' in (out := capsys.readouterr().out) and 'missing: weights/a.safetensors' in out
-    assert not (d/'weights/a.safetensors').exists() and (d/'weights/notes.txt').exists() and not (d/'results/a.json').exists() and (b/'report.md').exists() and not (d/'report.md').exists()
+    assert report.main(['smoke'], tmp_path) == 0
+    assert '1 of other bits' in capsys.readouterr().out
+    assert (d/'weights/a.safetensors').read_bytes() == b'W'
+    (b/'results/a.json').write_bytes(result(.8))
+    weights.write_bytes(b'w')
+    assert report.main(['smoke'], tmp_path) == 1
+    assert 'outside: results/a.json: accuracy' in (out := capsys.readouterr().out)
+    assert 'outside: weights/a.safetensors' in out
+    (b/'results/a.json').rename(b/'results/b.json')
+    weights.unlink()
+    assert report.main(['smoke'], tmp_path) == 1
+    assert 'missing: results/a.json' in (out := capsys.readouterr().out)
+    assert 'missing: weights/a.safetensors' in out
+    assert not (d/'weights/a.safetensors').exists()
+    assert (d/'weights/notes.txt').exists()
+    assert not (d/'results/a.json').exists()
+    assert (b/'report.md').exists()
+    assert not (d/'report.md').exists()
 
 # --- verify.py
 
 @pytest.fixture
 def of_record(tmp_path):
     "A scale of one student, the one that travels with the repository: (root, its weights, its result)"
-    run = next(p.parent for p in sorted((ROOT/'tests_data/stages/student').glob('*/result.json')) if json.loads(p.read_text())['rung'] == 'gan')
-    weights, kept = tmp_path/'paper_figures/x/weights/student.safetensors', tmp_path/'paper_figures/x/results/student.json'
+    run = next(p.parent for p in sorted((ROOT/'tests_data/stages/student').glob('*/result.json'))
+               if json.loads(p.read_text())['rung'] == 'gan')
+    weights = tmp_path/'paper_figures/x/weights/student.safetensors'
+    kept = tmp_path/'paper_figures/x/results/student.json'
     for src, dst in ((run/'weights.safetensors', weights), (run/'result.json', kept)):
         dst.parent.mkdir(parents=True)
         shutil.copy(src, dst)
@@ -281,7 +357,9 @@ def of_record(tmp_path):
 
 def test_verify(of_record, capsys):
     root, weights, _ = of_record
-    assert verify.main(['x'], root) == 0 and '1 of 1' in (out := capsys.readouterr().out) and '360 test images of digits' in out
+    assert verify.main(['x'], root) == 0
+    assert '1 of 1' in (out := capsys.readouterr().out)
+    assert '360 test images of digits' in out
     other = {k: torch.zeros_like(v) for k, v in verify.load_tree(weights).items()}
     save_tree(weights, other)
     assert verify.main(['x'], root) == 1 and 'NOT: student: 1' in capsys.readouterr().out
@@ -297,10 +375,17 @@ def test_verify_scenes(tmp_path, capsys):
         [f] = (ROOT/f'tests_data/stages/detr_{kind}').iterdir()
         result = json.loads((f/'result.json').read_text())
         name = f"detr_{kind}-scenes-default-{result['model']}-seed0"
-        for folder, file, end in (('results', 'result.json', 'json'), ('weights', 'weights.safetensors', 'safetensors')):
-            (home/folder).mkdir(parents=True, exist_ok=True); shutil.copy(f/file, home/folder/f'{name}.{end}')
-    assert verify.main(['x'], tmp_path) == 0 and '2 of 2' in (said := capsys.readouterr().out) and 'of the objects asked for' in said
-    changed = next((home/'results').glob('detr_generator*')); changed.write_text(json.dumps({**result, 'metrics': {**result['metrics'], 'asked_recall': .1}}))
+        for folder, file, end in (
+                ('results', 'result.json', 'json'),
+                ('weights', 'weights.safetensors', 'safetensors'),
+        ):
+            (home/folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(f/file, home/folder/f'{name}.{end}')
+    assert verify.main(['x'], tmp_path) == 0
+    assert '2 of 2' in (said := capsys.readouterr().out)
+    assert 'of the objects asked for' in said
+    changed = next((home/'results').glob('detr_generator*'))
+    changed.write_text(json.dumps({**result, 'metrics': {**result['metrics'], 'asked_recall': .1}}))
     assert verify.main(['x'], tmp_path) == 1 and 'NOT: detr_generator' in capsys.readouterr().out
 
 def test_verify_cannot(of_record, capsys):
@@ -320,20 +405,29 @@ def test_outputs_round_trip(make_nb):
     out = lambda s: dict(output_type='stream', name='stdout', text=s)
     ran['cells'][1]['outputs'] = [dict(out('x'), name='stderr'), out(f'{ROOT}/runs')]
     ran['cells'][2].update(outputs=[out('5')], source='2+3')
-    ran['cells'].insert(1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
+    ran['cells'].insert(
+        1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
     assert outputs.carry(nb, ran) == ['c2']
     assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
 
 def test_readme(make_nb):
-    nb = read(make_nb('index', ('code', '#| default_exp x', []), ('markdown', 'See {repo_url} and {site_url} ![f](../paper_figures/smoke/f.png)', []),
+    nb = read(make_nb('index', ('code', '#| default_exp x', []),
+                      ('markdown', 'See {repo_url} and {site_url} ![f](../paper_figures/smoke/f.png)', []),
                       ('code', '#| hide\ntable', []), ('code', '1+1', [])))
-    nb['cells'][2]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': 'T', 'text/markdown': '|T|'})]
+    nb['cells'][2]['outputs'] = [
+        dict(output_type='execute_result', metadata={}, data={'text/plain': 'T', 'text/markdown': '|T|'})]
     nb['cells'][3]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': ['2']})]
     text = readme.render(nb, {'repo_url': 'https://e.org/me/r'})
-    assert text.split('\n\n', 1)[1] == 'See https://e.org/me/r and https://me.github.io/r ![f](paper_figures/smoke/f.png)\n\n|T|\n\n```python\n1+1\n```\n\n```\n2\n```\n'
+    assert text.split('\n\n', 1)[1] == (
+        'See https://e.org/me/r and https://me.github.io/r ![f](paper_figures/smoke/f.png)\n\n'
+        '|T|\n\n'
+        '```python\n1+1\n```\n\n'
+        '```\n2\n```\n')
 
 def test_links(make_nb):
-    clone, url = '    !git clone -q --depth 1 https://e.org/o /content/dfkd_nb && pip install -q /content/dfkd_nb', 'https://github.com/me/dfkd_nb'
+    clone = '    !git clone -q --depth 1 https://e.org/o /content/dfkd_nb && pip install -q /content/dfkd_nb'
+    url = 'https://github.com/me/dfkd_nb'
     nb = read(make_nb('04_x', ('markdown', '# T\n\n[![Open In Colab](a)](b)', []), ('code', clone, [])))
     assert links.linked(nb, '04_x.ipynb', url) and not links.linked(nb, '04_x.ipynb', url)
-    assert 'github/me/dfkd_nb/blob/main/nbs/04_x.ipynb)' in source(nb['cells'][0]) and '1 https://github.com/me/dfkd_nb /content' in source(nb['cells'][1])
+    assert 'github/me/dfkd_nb/blob/main/nbs/04_x.ipynb)' in source(nb['cells'][0])
+    assert '1 https://github.com/me/dfkd_nb /content' in source(nb['cells'][1])

@@ -32,7 +32,8 @@ def test_page_in_the_order_of_the_tests(root):
     assert tool.main([], root) == 0
     text = (root/tool.PAGE).read_text()
     assert text.startswith(f'# {tool.TITLE}\n') and '4 rows of 2 kinds' in text and 'gone' not in text
-    assert text.index('## Images: files that') < text.index('| a bomb | refused: x.png is too large |') < text.index('## Names')
+    assert text.index('## Images: files that') < text.index('| a bomb | refused: x.png is too large |') < text.index(
+        '## Names')
 
 def test_check(root, capsys):
     assert tool.main(['--check'], root) == 1 and 'make tried' in capsys.readouterr().err
@@ -45,8 +46,14 @@ def test_check(root, capsys):
     assert tool.main(['--check'], root) == 1 and 'no test has noted' in capsys.readouterr().err
 
 @pytest.mark.parametrize('old, new', [
-    ('x.png: 1,234 bytes', 'x.png: 98 bytes'), ('run 3fa9c1d2e4 is set aside', 'run 0b1c2d3e4f is set aside'), ('killed (4321)', 'killed (77120)'),
-    ('.b.4321 swept', '.b.812 swept'), ('agrees on 99.12 %', 'agrees on 98.9 %'), ('within 0.3 s', 'within 12 s'), ('off by 1.2e-07', 'off by 3.4e-08')])
+    ('x.png: 1,234 bytes', 'x.png: 98 bytes'),
+    ('run 3fa9c1d2e4 is set aside', 'run 0b1c2d3e4f is set aside'),
+    ('killed (4321)', 'killed (77120)'),
+    ('.b.4321 swept', '.b.812 swept'),
+    ('agrees on 99.12 %', 'agrees on 98.9 %'),
+    ('within 0.3 s', 'within 12 s'),
+    ('off by 1.2e-07', 'off by 3.4e-08'),
+])
 def test_what_varies_is_no_difference(root, old, new):
     name = 'tests/test_trust_images.py::test_bomb'
     note(root, name, ('a bomb', old))
@@ -56,7 +63,14 @@ def test_what_varies_is_no_difference(root, old, new):
     assert tool.main(['--check'], root) == 0
     assert tool.main([], root) == 0 and (root/tool.PAGE).read_text() == before       # no diff of its own
 
-@pytest.mark.parametrize('old, new', [('got 0', 'got 1'), ('exit code 2', 'exit code 1'), ('10 classes', '3 classes'), ('epochs', 'rounds'), ('300 classes', '900 classes'), ('[3, 2]', '[3, 4]')])
+@pytest.mark.parametrize('old, new', [
+    ('got 0', 'got 1'),
+    ('exit code 2', 'exit code 1'),
+    ('10 classes', '3 classes'),
+    ('epochs', 'rounds'),
+    ('300 classes', '900 classes'),
+    ('[3, 2]', '[3, 4]'),
+])
 def test_what_matters_is_a_difference(old, new): assert tool.differences(f'| a | {old} |', f'| a | {new} |')
 
 def test_nothing_of_this_machine_and_nothing_endless(root):
@@ -70,7 +84,8 @@ def test_nothing_of_this_machine_and_nothing_endless(root):
 def test_markdown_of_an_answer_is_text(root):
     "Whatever is in an answer, a row has two cells and shows it as it is."
     from markdown_it import MarkdownIt
-    for text in ('a|b', '`x` *y* _z_', '<script>', '$x$ $y$', r'\d+\|', '[a](http://b)', 'a\nb', '{code}`x`', '![i](j)', '&lt;', '~~a~~', '\\'):
+    for text in ('a|b', '`x` *y* _z_', '<script>', '$x$ $y$', r'\d+\|', '[a](http://b)', 'a\nb', '{code}`x`', '![i](j)',
+                 '&lt;', '~~a~~', '\\'):
         html = MarkdownIt('commonmark').enable('table').render(tool.table([dict(tried=text, answer='ok')], root))
         cells = [unescape(c.split('</td>')[0]) for c in html.split('<td>')[1:]]
         assert cells == [' '.join(text.split()), 'ok'], html

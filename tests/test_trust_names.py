@@ -1,6 +1,7 @@
 """Names of data sets that mean several things
 
-What exists as a path wins, a built-in set of that name is then said to be passed over, and two things of one name are refused.
+What exists as a path wins, a built-in set of that name is then said to be passed over, and two things of one name are
+refused.
 """
 import os, warnings
 from pathlib import Path
@@ -51,7 +52,12 @@ def test_folder_wins(name, here, tried):
     assert d.classes == ['cat', 'dog'] and 'the built-in set is passed over' in text
     tried(f"get_data('{name}') where ./{name} holds pictures", f'the folder; {text}')
 
-@pytest.mark.parametrize('make', [lambda p: p.mkdir(), lambda p: (p/'results').mkdir(parents=True) or (p/'results'/'a.json').write_text('{}'), lambda p: p.write_text('x'), lambda p: p.symlink_to('nowhere')])
+@pytest.mark.parametrize('make', [
+    lambda p: p.mkdir(),
+    lambda p: (p/'results').mkdir(parents=True) or (p/'results'/'a.json').write_text('{}'),
+    lambda p: p.write_text('x'),
+    lambda p: p.symlink_to('nowhere'),
+])
 def test_accidental_folder(make, here, tried):
     make(here/'digits')
     d, text = read('digits')
@@ -61,39 +67,45 @@ def test_accidental_folder(make, here, tried):
 def test_half_a_set(here, tried):
     pictures(here/'digits')
     (here/'digits'/'weights').mkdir()
-    tried.refused("get_data('digits') where ./digits has an empty class", lambda: get_data('digits', size=8), 'none in weights')
+    tried.refused("get_data('digits') where ./digits has an empty class", lambda: get_data('digits', size=8),
+                  'none in weights')
 
 @pytest.mark.parametrize('name', ['./digits', 'digits/', Path('digits').absolute, 'Path'])
 def test_paths_are_paths(name, here, tried):
     name = Path('digits') if name == 'Path' else str(name()) if callable(name) else name
     said = name if not str(name).startswith('/') else 'the whole path of digits'
-    tried.refused(f'get_data({said!r}) where there is no such folder', lambda: get_data(name), r'there is no folder .*called by its name alone', FileNotFoundError)
+    tried.refused(f'get_data({said!r}) where there is no such folder', lambda: get_data(name),
+                  r'there is no folder .*called by its name alone', FileNotFoundError)
     pictures(here/'digits')
     d, text = read(name)
     assert d.classes == ['cat', 'dog'] and not text
     (here/'digits'/'cat').rename(here/'cat')
     (here/'digits'/'dog').rename(here/'dog')
-    tried.refused(f'get_data({said!r}) where the folder is empty', lambda: get_data(name, size=8), 'must have one sub-folder')
+    tried.refused(f'get_data({said!r}) where the folder is empty', lambda: get_data(name, size=8),
+                  'must have one sub-folder')
 
 @pytest.mark.parametrize('name', ['twin', './twin', 'twin/', 'Path', 'absolute'])
 def test_twins(name, here, tried):
     pictures(here/'twin')
     arrays(here/'twin.npz')
     called = {'Path': Path('twin'), 'absolute': str(here/'twin')}.get(name, name)
-    tried.refused(f'{name}: twin/ beside twin.npz', lambda: get_data(called, size=8), 'means several things, the folder .*twin and the file .*twin.npz')
+    tried.refused(f'{name}: twin/ beside twin.npz', lambda: get_data(called, size=8),
+                  'means several things, the folder .*twin and the file .*twin.npz')
     assert len(get_data('twin.npz').classes) == 4
     tried('twin.npz beside twin/, with its ending', 'the file')
 
 def test_without_ending(here, tried):
     arrays(here/'mine.npz')
-    for name in ('mine', './mine', Path('mine'), str(here/'mine'), 'mine.npz', Path('mine.npz')): assert read(name)[0].name == 'mine'
+    for name in ('mine', './mine', Path('mine'), str(here/'mine'), 'mine.npz', Path('mine.npz')):
+        assert read(name)[0].name == 'mine'
     tried('a file called without its ending', 'found')
 
 def test_under_the_root(here, root, tried):
     arrays(root/'photos.npz')
     assert read('photos') [0].name == 'photos'
     pictures(here/'photos')
-    tried.refused('a folder here, and a file of that name under DFKD_DATA', lambda: get_data('photos', size=8), 'means several things')
+    tried.refused('a folder here, and a file of that name under DFKD_DATA', lambda: get_data('photos', size=8),
+                  'means several things')
     assert read('./photos')[0].classes == ['cat', 'dog']
     tried('./photos, and a file of that name under DFKD_DATA', 'the folder')
 
@@ -124,15 +136,27 @@ def test_here_is_the_root(root, monkeypatch, tried):
     tried('the same file here and under DFKD_DATA', 'found once')
 
 @pytest.mark.parametrize('name', ['', ' ', '.', './', None, 5, 1.5, True, b'digits', ['digits'], Path('.'), Path('')])
-def test_no_name(name, here, tried): tried.refused(f'get_data({ascii(name)})', lambda: get_data(name), 'a data set (is|needs)')
+def test_no_name(name, here, tried):
+    tried.refused(f'get_data({ascii(name)})', lambda: get_data(name), 'a data set (is|needs)')
 
-@pytest.mark.parametrize('name', ['digitz', 'MNIST', 'x'*300, 'a\0b', 'a\nb', '\udcff', 'digits ', ' digits', '-h', '*', '~nobody-here'])
-def test_unknown_names(name, here, tried): tried.refused(f'get_data({ascii(name[:20])})', lambda: get_data(name), 'unknown data set|there is no', (ValueError, FileNotFoundError))
+@pytest.mark.parametrize(
+    'name', ['digitz', 'MNIST', 'x'*300, 'a\0b', 'a\nb', '\udcff', 'digits ', ' digits', '-h', '*', '~nobody-here'])
+def test_unknown_names(name, here, tried):
+    tried.refused(f'get_data({ascii(name[:20])})', lambda: get_data(name), 'unknown data set|there is no',
+                  (ValueError, FileNotFoundError))
 
-@pytest.mark.parametrize('name', ['gone/', './gone', '/gone/on', 'gone.npz', '~/gone-away', '../gone', 'x/'*2000, '/'+'x'*300, 'a/\0b'])
-def test_unknown_paths(name, here, tried): tried.refused(f'get_data({ascii(name[:20])})', lambda: get_data(name), 'there is no (file|folder or file)', FileNotFoundError)
+@pytest.mark.parametrize(
+    'name', ['gone/', './gone', '/gone/on', 'gone.npz', '~/gone-away', '../gone', 'x/'*2000, '/'+'x'*300, 'a/\0b'])
+def test_unknown_paths(name, here, tried):
+    tried.refused(f'get_data({ascii(name[:20])})', lambda: get_data(name), 'there is no (file|folder or file)',
+                  FileNotFoundError)
 
-@pytest.mark.parametrize('make,says', [(lambda p: p.write_text('x'), 'neither a folder nor a file'), (os.mkfifo, 'neither a folder nor a file'), (lambda p: p.symlink_to('nowhere'), 'a link to nothing'), (lambda p: p.symlink_to('thing'), 'a link to nothing')])
+@pytest.mark.parametrize('make,says', [
+    (lambda p: p.write_text('x'), 'neither a folder nor a file'),
+    (os.mkfifo, 'neither a folder nor a file'),
+    (lambda p: p.symlink_to('nowhere'), 'a link to nothing'),
+    (lambda p: p.symlink_to('thing'), 'a link to nothing'),
+])
 def test_other_things(make, says, here, tried):
     make(here/'thing')
     tried.refused('./thing, which is no folder', lambda: get_data('./thing'), says, (ValueError, FileNotFoundError))
@@ -162,4 +186,5 @@ def test_detection_can_use_it(here, root, tried):
     assert find_data('scenes', builtin=('scenes',), files=()) is None
     pictures(root/'drones')
     assert find_data('drones', builtin=('scenes',), files=()) == root/'drones'
-    tried.refused('an unknown name of detection data', lambda: find_data('frames', builtin=('scenes',), files=()), 'unknown data set')
+    tried.refused('an unknown name of detection data', lambda: find_data('frames', builtin=('scenes',), files=()),
+                  'unknown data set')

@@ -2,19 +2,28 @@
 import numpy as np, pytest, timm, torch, torchvision, transformers
 from torch import nn
 from dfkd_nb.data import ImageData
-from dfkd_nb.models import Classifier, create_net
+from dfkd_nb.models import Classifier
 from dfkd_nb.probes import Probe, attention_probes, check_probe, class_probes, gram_row, resize_probe, row_of
 from dfkd_nb.training import train_teacher
 
 TINY = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=4, num_classes=3)
-SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=32, patch_size=8, num_labels=3)
+SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=32,
+             patch_size=8, num_labels=3)
 
 def classifier(net): return Classifier(net.eval(), [.5]*3, [.5]*3)
 
 @pytest.mark.parametrize('name,more', [
-    ('vit_tiny_patch16_224', {}), ('vit_base_patch32_clip_224', {}), ('deit_tiny_distilled_patch16_224', {}), ('deit3_small_patch16_224', {}),
-    ('vit_small_patch14_reg4_dinov2', {}), ('vit_tiny_patch16_224', {'qk_norm': True}), ('vit_tiny_patch16_224', {'global_pool': 'avg'}),
-    ('vit_tiny_patch16_224', {'no_embed_class': True, 'reg_tokens': 3}), ('beit3_base_patch16_224', {}), ('flexivit_small', {})])
+    ('vit_tiny_patch16_224', {}),
+    ('vit_base_patch32_clip_224', {}),
+    ('deit_tiny_distilled_patch16_224', {}),
+    ('deit3_small_patch16_224', {}),
+    ('vit_small_patch14_reg4_dinov2', {}),
+    ('vit_tiny_patch16_224', {'qk_norm': True}),
+    ('vit_tiny_patch16_224', {'global_pool': 'avg'}),
+    ('vit_tiny_patch16_224', {'no_embed_class': True, 'reg_tokens': 3}),
+    ('beit3_base_patch16_224', {}),
+    ('flexivit_small', {}),
+])
 def test_timm_is_probed_right(name, more, tried):
     assert check_probe(classifier(timm.create_model(name, **TINY, **more))) < 1e-6
     tried(f'timm: {name} {more or ""}', 'its row of the full attention')
@@ -29,10 +38,13 @@ def test_torchvision_is_probed_right(tried):
     assert check_probe(classifier(torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=3))) < 1e-6
     tried('torchvision: VisionTransformer', 'its row of the full attention')
 
-FAMILIES = ['cait_xxs24_224', 'xcit_nano_12_p8_224', 'eva_giant_patch14_224', 'eva02_tiny_patch14_224', 'beit_base_patch16_224', 'beitv2_base_patch16_224', 'convit_tiny',
-            'vit_relpos_base_patch16_cls_224', 'vit_relpos_small_patch16_224', 'vit_base_patch16_rope_reg1_gap_256', 'vit_small_patch16_dinov3', 'vit_base_patch16_siglip_224',
-            'samvit_base_patch16', 'volo_d1_224', 'pit_ti_distilled_224', 'tnt_s_patch16_224', 'swin_tiny_patch4_window7_224', 'crossvit_9_240', 'mvitv2_tiny_cls', 'resnet18', 'levit_128s',
-            'vit_dlittle_patch16_reg1_gap_256', 'naflexvit_base_patch16_gap', 'hiera_tiny_224', 'mixer_s32_224', 'pvt_v2_b0', 'vit_huge_patch14_xp_224']
+FAMILIES = ['cait_xxs24_224', 'xcit_nano_12_p8_224', 'eva_giant_patch14_224', 'eva02_tiny_patch14_224',
+            'beit_base_patch16_224', 'beitv2_base_patch16_224', 'convit_tiny', 'vit_relpos_base_patch16_cls_224',
+            'vit_relpos_small_patch16_224', 'vit_base_patch16_rope_reg1_gap_256', 'vit_small_patch16_dinov3',
+            'vit_base_patch16_siglip_224', 'samvit_base_patch16', 'volo_d1_224', 'pit_ti_distilled_224',
+            'tnt_s_patch16_224', 'swin_tiny_patch4_window7_224', 'crossvit_9_240', 'mvitv2_tiny_cls', 'resnet18',
+            'levit_128s', 'vit_dlittle_patch16_reg1_gap_256', 'naflexvit_base_patch16_gap', 'hiera_tiny_224',
+            'mixer_s32_224', 'pvt_v2_b0', 'vit_huge_patch14_xp_224']
 
 @pytest.mark.parametrize('name', [n for n in FAMILIES if timm.is_model(n)])
 def test_other_attention_of_timm_is_refused(name, tried):
@@ -40,12 +52,26 @@ def test_other_attention_of_timm_is_refused(name, tried):
     tried.refused(f'timm: {name}', lambda: Probe(net), 'take a')
 
 @pytest.mark.parametrize('kind,more', [
-    ('Beit', {'use_relative_position_bias': True}), ('Beit', {'use_shared_relative_position_bias': True}), ('Data2VecVision', {'use_shared_relative_position_bias': True}),
-    ('Pvt', None), ('Swin', None), ('Siglip', None), ('CLIP', None), ('IJepa', {}), ('ResNet', None), ('Levit', None), ('YolosModel', None), ('PvtV2', None), ('Hiera', None)])
+    ('Beit', {'use_relative_position_bias': True}),
+    ('Beit', {'use_shared_relative_position_bias': True}),
+    ('Data2VecVision', {'use_shared_relative_position_bias': True}),
+    ('Pvt', None),
+    ('Swin', None),
+    ('Siglip', None),
+    ('CLIP', None),
+    ('IJepa', {}),
+    ('ResNet', None),
+    ('Levit', None),
+    ('YolosModel', None),
+    ('PvtV2', None),
+    ('Hiera', None),
+])
 def test_other_attention_of_hugging_face_is_refused(kind, more, tried):
     name = kind.removesuffix('Model')
     head = kind if kind.endswith('Model') else f'{kind}ForImageClassification'
-    with torch.device('meta'): net = getattr(transformers, head)(getattr(transformers, f'{name}Config')(**({} if more is None else {**SMALL, **more})))
+    with torch.device('meta'):
+        net = getattr(transformers, head)(
+            getattr(transformers, f'{name}Config')(**({} if more is None else {**SMALL, **more})))
     tried.refused(f'Hugging Face: {kind} {more or ""}', lambda: Probe(net), 'take a')
 
 class Rolled(timm.models.vision_transformer.Attention):
@@ -76,25 +102,36 @@ def test_a_changed_forward_pass_is_found(tried):
     silent.blocks[1].attn.forward = lambda x, *a, **kw: x
     tried.refused('an attention that is passed by', lambda: check_probe(classifier(silent)), 'no attention of block 1')
     biased = net()
-    biased.blocks[0].attn.forward = lambda x, *a, f=biased.blocks[0].attn.forward, **kw: f(x, attn_mask=torch.linspace(0, 3, x.shape[1]).expand(x.shape[1], -1))
-    tried.refused('an attention with a bias from elsewhere', lambda: check_probe(classifier(biased)), 'differs from its full attention')
+    forward = biased.blocks[0].attn.forward
+    def tilted(x, *a, **kw):
+        return forward(x, attn_mask=torch.linspace(0, 3, x.shape[1]).expand(x.shape[1], -1))
+    biased.blocks[0].attn.forward = tilted
+    tried.refused('an attention with a bias from elsewhere', lambda: check_probe(classifier(biased)),
+                  'differs from its full attention')
     damaged = net()
     damaged.blocks[1].attn.qkv.weight.data[0, 0] = float('nan')
     tried.refused('a weight that is NaN', lambda: check_probe(classifier(damaged)), 'not finite')
 
 @pytest.mark.parametrize('block', [99, -5, True, 1.0, '0', 'all', None, [0], np.int64(1), float('nan')])
 def test_blocks(block, tried):
-    tried.refused(f'block {block!r}', lambda: Probe(timm.create_model('vit_tiny_patch16_224', **TINY), block), 'block must be')
+    tried.refused(f'block {block!r}', lambda: Probe(timm.create_model('vit_tiny_patch16_224', **TINY), block),
+                  'block must be')
 
 def test_arguments(tried):
     clf = classifier(timm.create_model('vit_tiny_patch16_224', **TINY))
     x = torch.rand(2, 3, 32, 32)
-    for bad, says in (({'bs': 0}, 'bs must be at least 1'), ({'probe': 'nope'}, "probe must be 'attention' or 'gram'"), ({'block': 'all'}, 'block')):
-        tried.refused(f'attention_probes with {bad}', lambda: attention_probes(clf, x, **bad), says)
+    for bad, says in (
+            ({'bs': 0}, 'bs must be at least 1'),
+            ({'probe': 'nope'}, "probe must be 'attention' or 'gram'"),
+            ({'block': 'all'}, 'block'),
+    ):
+        tried.refused(f'attention_probes with {bad}', lambda bad=bad: attention_probes(clf, x, **bad), says)
     with Probe(clf) as p: clf(x)
     tried.refused('row_of with another probe', lambda: row_of(p, 'nope'), 'probe must be')
     tried.refused('a probe before any image', lambda: Probe(clf).ap, 'run the model')
-    for n in (0, -4, 50): tried.refused(f'a probe brought to {n} patches', lambda: resize_probe(torch.ones(1, 16), n), 'square|at least 1')
+    for n in (0, -4, 50):
+        tried.refused(f'a probe brought to {n} patches', lambda n=n: resize_probe(torch.ones(1, 16), n),
+                      'square|at least 1')
     assert gram_row(torch.zeros(1, 5, 4)).isfinite().all()
 
 @pytest.fixture(scope='module')
@@ -106,13 +143,22 @@ def dataset(classes=3, labels=(0, 1, 2)):
     y = np.array(list(labels)*4)
     x = rng.integers(0, 255, (len(y), 1, 16, 16), dtype=np.uint8)
     every = np.arange(classes).repeat(2)
-    return ImageData('tiny', {'train': (x, y), 'valid': (x[:2], y[:2]), 'test': (x[:1].repeat(len(every), 0), every)}, list('abcdefgh'[:classes]))
+    return ImageData('tiny', {'train': (x, y), 'valid': (x[:2], y[:2]), 'test': (x[:1].repeat(len(every), 0), every)},
+                     list('abcdefgh'[:classes]))
 
 def test_classes_without_images(teacher, tmp_path, tried):
-    tried.refused('a class without a training image', lambda: class_probes(dataset(3, (0, 2)), teacher, root=tmp_path), 'no image in train')
-    tried.refused('more classes than the teacher has', lambda: class_probes(dataset(4, (0, 1, 2, 3)), teacher, root=tmp_path), '3 classes, the data 4')
-    for bad, says in (({'block': 7}, 'block'), ({'block': 'all'}, 'block'), ({'probe': 'nope'}, 'probe must be'), ({'seed': -1}, 'seed must be at least 0')):
-        tried.refused(f'class_probes with {bad}', lambda: class_probes(dataset(), teacher, root=tmp_path, **bad), says)
-    assert not [p for p in tmp_path.rglob('result.json')]
+    tried.refused('a class without a training image', lambda: class_probes(dataset(3, (0, 2)), teacher, root=tmp_path),
+                  'no image in train')
+    tried.refused('more classes than the teacher has',
+                  lambda: class_probes(dataset(4, (0, 1, 2, 3)), teacher, root=tmp_path), '3 classes, the data 4')
+    for bad, says in (
+            ({'block': 7}, 'block'),
+            ({'block': 'all'}, 'block'),
+            ({'probe': 'nope'}, 'probe must be'),
+            ({'seed': -1}, 'seed must be at least 0'),
+    ):
+        tried.refused(f'class_probes with {bad}',
+                      lambda bad=bad: class_probes(dataset(), teacher, root=tmp_path, **bad), says)
+    assert not list(tmp_path.rglob('result.json'))
     cap = class_probes(dataset(), teacher, root=tmp_path).weights['cap']
     assert cap.isfinite().all() and cap.shape == (3, 16)

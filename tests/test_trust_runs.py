@@ -1,6 +1,5 @@
 "Run folders: files that were altered, cut short, swapped, or are none"
 import json, multiprocessing, os, shutil, threading, time, warnings
-from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save
@@ -22,12 +21,15 @@ def make(stop=None, width=3, bad=None):
         for epoch in run.epochs(4, every=0., net=net, opt=opt):
             if epoch == stop: raise Stop
             loss = net(torch.randn(5, width)).square().mean()
-            opt.zero_grad(); loss.backward(); opt.step()
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
             run.log.append({'epoch': epoch+1, 'loss': loss.item() if (bad, epoch) != ('loss', 2) else float('nan')})
             run.snapshot(epoch+1, net.state_dict())
         weights = net.state_dict()
         if bad == 'weights': weights['bias'] = weights['bias']*torch.inf
-        return weights, {'metrics': {'accuracy': .973 if bad != 'metrics' else float('inf')}, 'params': {'deep': [0., {'x': float('nan') if bad == 'params' else 1.}]}}
+        return weights, {'metrics': {'accuracy': .973 if bad != 'metrics' else float('inf')},
+                         'params': {'deep': [0., {'x': float('nan') if bad == 'params' else 1.}]}}
     return toy
 
 toy = make()
@@ -62,8 +64,10 @@ def put(path, what):
     elif what == 'a header of 2^60 bytes': path.write_bytes((1<<60).to_bytes(8, 'little') + bytes(100))
     elif what == 'a list': save_tree(path, [torch.ones(2), 1], checked=True)
     elif what == 'a plain safetensors file': path.write_bytes(save({'w': torch.ones(2)}))
-    elif what == 'a tree that refers to what is not there': path.write_bytes(save({'0': torch.ones(2)}, {'tree': '{"tensor": "7"}'}))
-    elif what == 'one tensor in 100,000 places': path.write_bytes(save({'0': torch.ones(2)}, {'tree': json.dumps([{'tensor': '0'}]*10**5)}))
+    elif what == 'a tree that refers to what is not there':
+        path.write_bytes(save({'0': torch.ones(2)}, {'tree': '{"tensor": "7"}'}))
+    elif what == 'one tensor in 100,000 places':
+        path.write_bytes(save({'0': torch.ones(2)}, {'tree': json.dumps([{'tensor': '0'}]*10**5)}))
     elif what == 'a tree 3,000 deep': path.write_bytes(save({'0': torch.ones(2)}, {'tree': '['*3000 + ']'*3000}))
     else: raise KeyError(what)
 
@@ -71,7 +75,8 @@ def forged(said, n=16):
     head = json.dumps({'w': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, n], **said}}).encode()
     return len(head).to_bytes(8, 'little') + head + bytes(n)
 
-INSTEAD = ['a folder', 'a pipe', 'a link to nowhere', 'a link to a device', 'an empty file', 'zeros', 'deep JSON', 'a shape of 10^18', 'a header of 2^60 bytes', 'a list', 'a plain safetensors file',
+INSTEAD = ['a folder', 'a pipe', 'a link to nowhere', 'a link to a device', 'an empty file', 'zeros', 'deep JSON',
+           'a shape of 10^18', 'a header of 2^60 bytes', 'a list', 'a plain safetensors file',
            'a tree that refers to what is not there', 'one tensor in 100,000 places', 'a tree 3,000 deep']
 FILES = ['result.json', 'weights.safetensors', 'run.json', 'manifest.json', 'snapshot-0002.safetensors']
 
@@ -85,16 +90,20 @@ def test_something_else_in_the_place_of_a_file(run, tmp_path, tried, name, what)
 
 def other(run, tmp_path): return toy(lr=.2, root=tmp_path/'other')
 
-def better(run, tmp_path): (run.path/'result.json').write_text((run.path/'result.json').read_text().replace('0.973', '0.983'))
+def better(run, tmp_path):
+    (run.path/'result.json').write_text((run.path/'result.json').read_text().replace('0.973', '0.983'))
 def one_bit(run, tmp_path): flip(run.path/'weights.safetensors')
 def minutes(run, tmp_path): (run.path/'run.json').write_text('{"minutes": 1}')
 def snapshot_bit(run, tmp_path): flip(run.path/'snapshot-0003.safetensors')
 def snapshot_gone(run, tmp_path): (run.path/'snapshot-0003.safetensors').unlink()
-def snapshot_swap(run, tmp_path): shutil.copy(run.path/'snapshot-0001.safetensors', run.path/'snapshot-0003.safetensors')
+def snapshot_swap(run, tmp_path):
+    shutil.copy(run.path/'snapshot-0001.safetensors', run.path/'snapshot-0003.safetensors')
 def weights_gone(run, tmp_path): (run.path/'weights.safetensors').unlink()
 def no_manifest(run, tmp_path): (run.path/'manifest.json').unlink()
-def others_result(run, tmp_path): [shutil.copy(other(run, tmp_path).path/f, run.path/f) for f in ('result.json', 'weights.safetensors')]
-def others_all(run, tmp_path): [shutil.copy(f, run.path) for f in other(run, tmp_path).path.iterdir()]
+def others_result(run, tmp_path):
+    for f in ('result.json', 'weights.safetensors'): shutil.copy(other(run, tmp_path).path/f, run.path/f)
+def others_all(run, tmp_path):
+    for f in other(run, tmp_path).path.iterdir(): shutil.copy(f, run.path)
 def others_weights(run, tmp_path):
     w = {'weight': torch.zeros(2, 3), 'bias': torch.zeros(2)}
     save_tree(run.path/'weights.safetensors', w)
@@ -103,9 +112,12 @@ def others_weights(run, tmp_path):
     (run.path/'result.json').write_text(json.dumps(r))
 def outside(run, tmp_path):
     m = read_json(run.path/'manifest.json')
-    (run.path/'manifest.json').write_text(json.dumps({**m, 'files': {**m['files'], '../../x': {'bytes': 1, 'sha256': ''}}}))
-def nothing_said(run, tmp_path): (run.path/'manifest.json').write_text(json.dumps({**read_json(run.path/'manifest.json'), 'files': {}}))
-def later(run, tmp_path): (run.path/'manifest.json').write_text(json.dumps({**read_json(run.path/'manifest.json'), 'format': 2}))
+    (run.path/'manifest.json').write_text(
+        json.dumps({**m, 'files': {**m['files'], '../../x': {'bytes': 1, 'sha256': ''}}}))
+def nothing_said(run, tmp_path):
+    (run.path/'manifest.json').write_text(json.dumps({**read_json(run.path/'manifest.json'), 'files': {}}))
+def later(run, tmp_path):
+    (run.path/'manifest.json').write_text(json.dumps({**read_json(run.path/'manifest.json'), 'format': 2}))
 def file_for_folder(run, tmp_path):
     shutil.rmtree(run.path)
     run.path.write_text('x')
@@ -113,18 +125,33 @@ def link_for_folder(run, tmp_path):
     shutil.rmtree(run.path)
     run.path.symlink_to(tmp_path/'nowhere')
 
-ALTERED = {'one digit of the accuracy is another': better, 'one bit of the weights is another': one_bit, 'other minutes in run.json': minutes, 'one bit of a snapshot is another': snapshot_bit,
-           'a snapshot is missing': snapshot_gone, 'one snapshot in the place of another': snapshot_swap, 'the weights are missing': weights_gone, 'no manifest': no_manifest,
-           "another run's result and weights": others_result, "all of another run's files": others_all, 'other weights, and the hash in the result redone': others_weights,
-           'a manifest that names a file outside': outside, 'a manifest that names nothing': nothing_said, 'a manifest of a later version': later, 'a file in the place of the folder': file_for_folder,
-           'a link to nowhere in the place of the folder': link_for_folder}
+ALTERED = {
+    'one digit of the accuracy is another': better,
+    'one bit of the weights is another': one_bit,
+    'other minutes in run.json': minutes,
+    'one bit of a snapshot is another': snapshot_bit,
+    'a snapshot is missing': snapshot_gone,
+    'one snapshot in the place of another': snapshot_swap,
+    'the weights are missing': weights_gone,
+    'no manifest': no_manifest,
+    "another run's result and weights": others_result,
+    "all of another run's files": others_all,
+    'other weights, and the hash in the result redone': others_weights,
+    'a manifest that names a file outside': outside,
+    'a manifest that names nothing': nothing_said,
+    'a manifest of a later version': later,
+    'a file in the place of the folder': file_for_folder,
+    'a link to nowhere in the place of the folder': link_for_folder,
+}
 
 @pytest.mark.parametrize('what', ALTERED)
 def test_altered(run, tmp_path, tried, what):
     before, weights = run.result, run.weights
     ALTERED[what](run, tmp_path)
     new, said = again(tmp_path/'runs')
-    assert new.result == before and new.weights['weight'].equal(weights['weight']) and len(list((tmp_path/'runs/toy').glob('*.damaged-1'))) == 1
+    assert new.result == before
+    assert new.weights['weight'].equal(weights['weight'])
+    assert len(list((tmp_path/'runs/toy').glob('*.damaged-1'))) == 1
     tried(what, said.split(';')[0].rstrip(')'))
 
 def test_another_file_is_nobodys_business(run, tmp_path):
@@ -141,7 +168,8 @@ def test_random_damage(tmp_path_factory, name, data):
     run = Run('toy', WHOLE.config, root/'runs')
     old = (run.path/name).read_bytes()
     at = data.draw(st.integers(0, len(old)-1))
-    new = data.draw(st.one_of(st.integers(1, 255).map(lambda x: old[:at] + bytes([old[at]^x]) + old[at+1:]), st.just(old[:at]), st.binary(min_size=1, max_size=9).map(lambda b: old[:at]+b+old[at:])))
+    new = data.draw(st.one_of(st.integers(1, 255).map(lambda x: old[:at] + bytes([old[at]^x]) + old[at+1:]),
+                              st.just(old[:at]), st.binary(min_size=1, max_size=9).map(lambda b: old[:at]+b+old[at:])))
     (run.path/name).write_bytes(new)
     why = run.fault()
     if not why: assert name == 'manifest.json' and json.loads(new) == json.loads(old)     # a blank more
@@ -162,7 +190,8 @@ def stopped(root, stop=2, f=make, **kw):
 def altered_tree(ck, **kw): save_tree(ck, {**load_tree(ck), **kw}, checked=True)
 
 def ck_other_run(ck, tmp): shutil.copy(stopped(tmp/'b', f=lambda stop: lambda root: make(stop)(lr=.3, root=root)), ck)
-def ck_architecture(ck, tmp): altered_tree(ck, state={**load_tree(ck)['state'], 'net': torch.nn.Linear(7, 2).state_dict()})
+def ck_architecture(ck, tmp):
+    altered_tree(ck, state={**load_tree(ck)['state'], 'net': torch.nn.Linear(7, 2).state_dict()})
 def ck_moments(ck, tmp):
     s = load_tree(ck)['state']
     s['opt']['state'][0]['exp_avg'] = torch.zeros(2, 9)
@@ -174,16 +203,23 @@ def ck_minus(ck, tmp): altered_tree(ck, epoch=-1)
 def ck_log(ck, tmp): altered_tree(ck, log='none')
 def ck_snapshot(ck, tmp): flip(ck.parent/'snapshot-0001.safetensors')
 
-CHECKPOINTS = {'of another run': ck_other_run, 'of another architecture': ck_architecture, 'with moments of another shape': ck_moments, 'without the optimiser': ck_no_opt, 'without a hash': ck_no_hash,
-               'of epoch 1,000,000 of 4': ck_epoch, 'of epoch -1': ck_minus, 'with a log that is none': ck_log, 'beside a damaged snapshot': ck_snapshot, 'one bit flipped': lambda ck, tmp: flip(ck),
-               'one bit of its header flipped': lambda ck, tmp: flip(ck, 40), 'cut short': lambda ck, tmp: ck.write_bytes(ck.read_bytes()[:-9]),
+CHECKPOINTS = {'of another run': ck_other_run, 'of another architecture': ck_architecture,
+               'with moments of another shape': ck_moments, 'without the optimiser': ck_no_opt,
+               'without a hash': ck_no_hash, 'of epoch 1,000,000 of 4': ck_epoch, 'of epoch -1': ck_minus,
+               'with a log that is none': ck_log, 'beside a damaged snapshot': ck_snapshot,
+               'one bit flipped': lambda ck, tmp: flip(ck),
+               'one bit of its header flipped': lambda ck, tmp: flip(ck, 40),
+               'cut short': lambda ck, tmp: ck.write_bytes(ck.read_bytes()[:-9]),
                **{f'instead of it {w}': lambda ck, tmp, w=w: put(ck, w) for w in INSTEAD}}
 
 @pytest.mark.parametrize('what', CHECKPOINTS)
 def test_checkpoints(tmp_path, tried, what):
     CHECKPOINTS[what](stopped(tmp_path/'runs'), tmp_path)
     new, said = again(tmp_path/'runs')
-    assert said and new.result == WHOLE.result and new.weights['weight'].equal(WHOLE.weights['weight']) and len(new.snapshots) == 4
+    assert said
+    assert new.result == WHOLE.result
+    assert new.weights['weight'].equal(WHOLE.weights['weight'])
+    assert len(new.snapshots) == 4
     tried(f'a checkpoint {what}', said.split(';')[0].rstrip(')'))
 
 def test_a_whole_checkpoint_is_used(tmp_path):
@@ -198,26 +234,35 @@ def test_the_older_form(tmp_path):
         x.copy_(s['x'])
         y.copy_(s['y'])
     run = Run('old', {}, tmp_path)
-    for e in run.epochs(3, lambda: {'x': x, 'y': y}, load, every=0.):
-        x += 1
+    for _ in run.epochs(3, lambda: {'x': x, 'y': y}, load, every=0.):
+        x.add_(1)
         run.log.append({'x': x[0].item()})
     x.fill_(7.)
-    assert list(Run('old', {}, tmp_path).epochs(3, lambda: {'x': x, 'y': y}, load, every=0.)) == [] and x.tolist() == [3., 3.]
-    x.fill_(7.); y = torch.zeros(5)
-    with pytest.warns(UserWarning, match='does not fit'): assert list(Run('old', {}, tmp_path).epochs(3, lambda: {'x': x, 'y': y}, load)) == [0, 1, 2]
+    assert list(Run('old', {}, tmp_path).epochs(3, lambda: {'x': x, 'y': y}, load, every=0.)) == []
+    assert x.tolist() == [3., 3.]
+    x.fill_(7.)
+    y = torch.zeros(5)
+    with pytest.warns(UserWarning, match='does not fit'):
+        assert list(Run('old', {}, tmp_path).epochs(3, lambda: {'x': x, 'y': y}, load)) == [0, 1, 2]
     assert x.tolist() == [7., 7.]
 
 # --- nothing non-finite
 
-@pytest.mark.parametrize('bad, says', [('loss', r'toy, epoch 3: loss is nan'), ('weights', r'toy, at its end: weights\.bias is -?inf \(2 of 2'), ('metrics', r'toy, at its end: metrics\.accuracy is inf'),
-                                       ('params', r'toy, at its end: params\.deep\.1\.x is nan')])
+@pytest.mark.parametrize('bad, says', [
+    ('loss', r'toy, epoch 3: loss is nan'),
+    ('weights', r'toy, at its end: weights\.bias is -?inf \(2 of 2'),
+    ('metrics', r'toy, at its end: metrics\.accuracy is inf'),
+    ('params', r'toy, at its end: params\.deep\.1\.x is nan'),
+])
 def test_nothing_non_finite_is_finished(tmp_path, tried, bad, says):
     tried.refused(f'a number that is none in {bad}', lambda: make(bad=bad)(root=tmp_path), says, NotFinite)
     assert not [p for p in tmp_path.rglob('*') if p.is_file()]
 
 def test_finite():
-    require_finite({'a': [1, None, 'x', True, torch.ones(2, dtype=torch.bool), np.ones(2, 'int8'), torch.empty(0)]}, 'x')
-    for bad in (float('nan'), np.float32('inf'), np.array([1., np.nan]), torch.tensor([1., torch.inf]).half(), torch.tensor([torch.nan]).bfloat16(), complex('nan'), torch.tensor(complex('inf'))):
+    require_finite({'a': [1, None, 'x', True, torch.ones(2, dtype=torch.bool), np.ones(2, 'int8'), torch.empty(0)]},
+                   'x')
+    for bad in (float('nan'), np.float32('inf'), np.array([1., np.nan]), torch.tensor([1., torch.inf]).half(),
+                torch.tensor([torch.nan]).bfloat16(), complex('nan'), torch.tensor(complex('inf'))):
         with pytest.raises(NotFinite, match=r'x: a\.1\.b is '): require_finite({'a': [0, {'b': bad}]}, 'x')
 
 # --- several processes
@@ -240,7 +285,8 @@ def quick(run, seed=0):
     time.sleep(.02)
     return {'x': torch.ones(3)}, {'metrics': {'x': 1.}}
 
-@pytest.mark.parametrize('damage', ['weights.safetensors', 'result.json', 'snapshot-0001.safetensors', 'no manifest', 'a folder', 'nothing'])
+@pytest.mark.parametrize(
+    'damage', ['weights.safetensors', 'result.json', 'snapshot-0001.safetensors', 'no manifest', 'a folder', 'nothing'])
 def test_several_find_the_same_damage(tmp_path, tried, damage):
     "Eight processes at once: one sets the folder aside and computes, the others load"
     fork = multiprocessing.get_context('fork')
@@ -258,7 +304,8 @@ def test_several_find_the_same_damage(tmp_path, tried, damage):
         left = sorted(p.name for p in (root/'quick').iterdir())
         assert left == sorted(['computed', run.key] + [f'{run.key}.damaged-1']*(damage != 'nothing')), left
         assert (root/'quick/computed').read_text() == ('x' if damage == 'nothing' else 'xx')
-    tried(f'8 processes find the same damaged folder ({damage})', 'one sets it aside and computes, the others load what it made')
+    tried(f'8 processes find the same damaged folder ({damage})',
+          'one sets it aside and computes, the others load what it made')
 
 def test_who_works_is_not_disturbed(tmp_path):
     "A process that only looks does not set aside what another is at work on"
@@ -271,9 +318,11 @@ def test_who_works_is_not_disturbed(tmp_path):
             held.set()
             go.wait()
     p = hold.Process(target=work)
-    p.start(); held.wait()
+    p.start()
+    held.wait()
     assert not Run('quick', run.config, tmp_path).finished and run.path.exists()
-    go.set(); p.join()
+    go.set()
+    p.join()
     with pytest.warns(UserWarning, match='set aside'): assert not run.finished
 
 # --- what a killed process leaves
@@ -284,7 +333,9 @@ def test_leftovers_are_swept(tmp_path, tried):
     (ck.parent.parent/f'{ck.parent.name}.lock').write_bytes(b'')
     new, said = again(tmp_path/'runs')
     assert not said and [p.name for p in (tmp_path/'runs/toy').iterdir()] == [new.key]
-    assert sorted(p.name for p in new.path.iterdir()) == sorted(['manifest.json', 'result.json', 'run.json', 'weights.safetensors', *(f'snapshot-000{i}.safetensors' for i in range(1, 5))])
+    assert sorted(p.name for p in new.path.iterdir()) == sorted(
+        ['manifest.json', 'result.json', 'run.json', 'weights.safetensors',
+         *(f'snapshot-000{i}.safetensors' for i in range(1, 5))])
     tried('half-written files and the lock of a killed process', 'swept by the next run of that key, which goes on')
 
 def test_killed_at_the_very_end(run, tmp_path):
@@ -333,8 +384,8 @@ def test_extra_and_commit(tmp_path, monkeypatch):
     said = json.loads((run.finish({}, {'metrics': {}}).path/'run.json').read_text())
     assert said['graphs'] == 'eager: why' and said['commit'] == provenance()['commit']
     monkeypatch.setattr(runs, 'project_root', lambda: tmp_path)
-    for given, commit in {'0123abc': '0123abc', '': None, 'main; rm': None}.items():
-        monkeypatch.setenv('DFKD_COMMIT', given)
+    for named, commit in {'0123abc': '0123abc', '': None, 'main; rm': None}.items():
+        monkeypatch.setenv('DFKD_COMMIT', named)
         assert provenance.__wrapped__()['commit'] == commit
 
 def test_checkpoints_when_they_are_cheap(monkeypatch):
@@ -355,19 +406,47 @@ def test_checkpoints_when_they_are_cheap(monkeypatch):
 
 # --- files
 
-BAD_JSON = {'NaN': '[NaN]', 'infinity': '{"a": -Infinity}', '1e999': '[1e999]', 'two values of one name': '{"a": 1, "a": 2}', 'nesting 3,000 deep': '['*3000+']'*3000, 'nesting 100 deep': '{"a":'*100+'1'+'}'*100,
-            'an integer of 10,000 digits': '1'*10_000, 'half a file': '{"a": [1, 2', 'nothing': '', 'bytes that are no text': b'\xff\xfe{}', 'more than expected': '[' + '1,'*600 + '1]'}
+BAD_JSON = {
+    'NaN': '[NaN]',
+    'infinity': '{"a": -Infinity}',
+    '1e999': '[1e999]',
+    'two values of one name': '{"a": 1, "a": 2}',
+    'nesting 3,000 deep': '['*3000+']'*3000,
+    'nesting 100 deep': '{"a":'*100+'1'+'}'*100,
+    'an integer of 10,000 digits': '1'*10_000,
+    'half a file': '{"a": [1, 2',
+    'nothing': '',
+    'bytes that are no text': b'\xff\xfe{}',
+    'more than expected': '[' + '1,'*600 + '1]',
+}
 
 @pytest.mark.parametrize('what', BAD_JSON)
 def test_json(tmp_path, tried, what):
     data = BAD_JSON[what]
     (tmp_path/'x.json').write_bytes(data if isinstance(data, bytes) else data.encode())
-    tried.refused(f'JSON: {what}', lambda: read_json(tmp_path/'x.json', most=12_000 if what != 'more than expected' else 1000), r'x\.json')
+    tried.refused(f'JSON: {what}',
+                  lambda: read_json(tmp_path/'x.json', most=12_000 if what != 'more than expected' else 1000),
+                  r'x\.json')
 
-BAD_YAML = {'references to itself': 'a: &a [1]\nb: [*a]', 'a billion laughs': 'a: &a [x]\n' + '\n'.join(f'{chr(98+i)}: &{chr(98+i)} [{", ".join([f"*{chr(97+i)}"]*9)}]' for i in range(9)), 'nesting 3,000 deep': '['*3000+']'*3000,
-            'nesting by blanks': '\n'.join(' '*i+'a:' for i in range(300)), 'a Python object': 'a: !!python/object/apply:os.system ["true"]', 'a date': 'a: 2024-01-01', 'a set': 'a: !!set {x, y}', 'infinity': 'a: .inf',
-            'two values of one name': 'a: 1\na: 2', 'a list as a name': '? [1, 2]\n: 3', 'a tab': 'a:\n\t- 1', 'bytes that are no text': b'\xff\xfe\x00', 'two documents': 'a: 1\n---\nb: 2', 'merged tables': '<<: 3\na: 1', 'a binary': 'a: !!binary aGk=',
-            'a number of 10,000 digits': 'a: ' + '1'*10_000}
+BAD_YAML = {
+    'references to itself': 'a: &a [1]\nb: [*a]',
+    'a billion laughs': 'a: &a [x]\n'
+        + '\n'.join(f'{chr(98+i)}: &{chr(98+i)} [{", ".join([f"*{chr(97+i)}"]*9)}]' for i in range(9)),
+    'nesting 3,000 deep': '['*3000+']'*3000,
+    'nesting by blanks': '\n'.join(' '*i+'a:' for i in range(300)),
+    'a Python object': 'a: !!python/object/apply:os.system ["true"]',
+    'a date': 'a: 2024-01-01',
+    'a set': 'a: !!set {x, y}',
+    'infinity': 'a: .inf',
+    'two values of one name': 'a: 1\na: 2',
+    'a list as a name': '? [1, 2]\n: 3',
+    'a tab': 'a:\n\t- 1',
+    'bytes that are no text': b'\xff\xfe\x00',
+    'two documents': 'a: 1\n---\nb: 2',
+    'merged tables': '<<: 3\na: 1',
+    'a binary': 'a: !!binary aGk=',
+    'a number of 10,000 digits': 'a: ' + '1'*10_000,
+}
 
 @pytest.mark.parametrize('what', BAD_YAML)
 def test_yaml(tmp_path, tried, what):
@@ -375,9 +454,21 @@ def test_yaml(tmp_path, tried, what):
     (tmp_path/'x.yaml').write_bytes(data if isinstance(data, bytes) else data.encode())
     tried.refused(f'YAML: {what}', lambda: read_yaml(tmp_path/'x.yaml'), r'x\.yaml')
 
-BAD_TENSORS = {'a shape of 10^18': {'shape': [10**9, 10**9]}, 'a shape whose product is 2^64 + 4': {'shape': [2**32+1, 2**32-1]}, 'a negative size': {'shape': [-4]}, 'a size that is true': {'shape': [4, True]}, 'a size that is 4.0': {'shape': [4.]},
-               'an unknown type': {'dtype': 'F31'}, 'a type that is a list': {'dtype': ['F32']}, 'offsets outside': {'data_offsets': [16, 32]}, 'offsets backwards': {'data_offsets': [16, 0]}, 'offsets that are one': {'data_offsets': [0]},
-               'nothing of its type': {'dtype': None}, '40 dimensions': {'shape': [4]+[1]*40}, 'something more': {'x': 1}}
+BAD_TENSORS = {
+    'a shape of 10^18': {'shape': [10**9, 10**9]},
+    'a shape whose product is 2^64 + 4': {'shape': [2**32+1, 2**32-1]},
+    'a negative size': {'shape': [-4]},
+    'a size that is true': {'shape': [4, True]},
+    'a size that is 4.0': {'shape': [4.]},
+    'an unknown type': {'dtype': 'F31'},
+    'a type that is a list': {'dtype': ['F32']},
+    'offsets outside': {'data_offsets': [16, 32]},
+    'offsets backwards': {'data_offsets': [16, 0]},
+    'offsets that are one': {'data_offsets': [0]},
+    'nothing of its type': {'dtype': None},
+    '40 dimensions': {'shape': [4]+[1]*40},
+    'something more': {'x': 1},
+}
 
 @pytest.mark.parametrize('what', BAD_TENSORS)
 def test_tensors(tmp_path, tried, what):
@@ -388,7 +479,8 @@ def test_tensors_overlap(tmp_path, tried):
     w = {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}
     head = json.dumps({'a': w, 'b': w}).encode()
     (tmp_path/'w.safetensors').write_bytes(len(head).to_bytes(8, 'little') + head + bytes(16))
-    tried.refused('a safetensors file: tensors in each other', lambda: read_tensors(tmp_path/'w.safetensors'), 'overlap')
+    tried.refused('a safetensors file: tensors in each other', lambda: read_tensors(tmp_path/'w.safetensors'),
+                  'overlap')
 
 @settings(derandomize=True, max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -397,15 +489,18 @@ def test_tensors_at_random(tmp_path_factory, data):
     path = tmp_path_factory.mktemp('t')/'w.safetensors'
     save_tree(path, {'a': torch.ones(2, 3), 'b': [1, torch.zeros(4).half()]})
     old = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 4))): old[data.draw(st.integers(0, len(old)-1))] = data.draw(st.integers(0, 255))
+    for _ in range(data.draw(st.integers(1, 4))):
+        old[data.draw(st.integers(0, len(old)-1))] = data.draw(st.integers(0, 255))
     path.write_bytes(old[:data.draw(st.integers(0, len(old)))] if data.draw(st.booleans()) else old)
     for f in (read_tensors, load_tree, lambda p: load_tree(p, checked=True)):
         try: f(path)
         except ValueError as e: assert '\n' not in str(e) and 'w.safetensors' in str(e)
 
-@pytest.mark.parametrize('name', ['../x', '/etc/passwd', 'a/../../x', 'a//b', './a', '', '.', 'a\\b', 'C:x', 'a\0b', 3, None])
+@pytest.mark.parametrize('name',
+                         ['../x', '/etc/passwd', 'a/../../x', 'a//b', './a', '', '.', 'a\\b', 'C:x', 'a\0b', 3, None])
 def test_names_in_a_list_of_files(tmp_path, tried, name):
-    tried.refused(f'a list of files that names {name!r}', lambda: check_files(tmp_path, {name: {'bytes': 1, 'sha256': ''}}), 'no name of a file')
+    tried.refused(f'a list of files that names {name!r}',
+                  lambda: check_files(tmp_path, {name: {'bytes': 1, 'sha256': ''}}), 'no name of a file')
 
 def test_lists_of_files(tmp_path, tried):
     (tmp_path/'d/sub').mkdir(parents=True)
@@ -416,16 +511,21 @@ def test_lists_of_files(tmp_path, tried):
     check_files(tmp_path/'d', said)
     (tmp_path/'d/b').write_text('b')
     tried.refused('a file too many', lambda: check_files(tmp_path/'d', said), 'b is not in its list')
-    check_files(tmp_path/'d', said, but=['b']); check_files(tmp_path/'d', said, extra=True)
+    check_files(tmp_path/'d', said, but=['b'])
+    check_files(tmp_path/'d', said, extra=True)
     (tmp_path/'d/sub').rename(tmp_path/'elsewhere')
     (tmp_path/'d/sub').symlink_to(tmp_path/'elsewhere')
     tried.refused('a folder that is a link', lambda: check_files(tmp_path/'d', said, extra=True), 'is a link')
 
 def test_killed_anywhere(tmp_path, tried):
-    "SIGKILL at random moments, also while files are written: the run goes on, nothing is set aside, and it ends the same"
+    """SIGKILL at random moments, also while files are written
+
+    The run goes on, nothing is set aside, and it ends the same.
+    """
     fork, rng = multiprocessing.get_context('fork'), np.random.default_rng(0)
     def work():
-        tqdm.set_lock(threading.RLock())        # its own is shared by all that were forked, and a killed one would keep it
+        # tqdm's own lock is shared by all that were forked, and a killed one would keep it
+        tqdm.set_lock(threading.RLock())
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             make()(root=tmp_path)
@@ -441,5 +541,7 @@ def test_killed_anywhere(tmp_path, tried):
         if kills % 5 == 0: shutil.rmtree(tmp_path/'toy', ignore_errors=True)        # else all would be done soon
     made, said = again(tmp_path)
     assert not said and made.result == WHOLE.result and made.weights['weight'].equal(WHOLE.weights['weight'])
-    assert [p.name for p in (tmp_path/'toy').iterdir()] == [made.key] and not list(made.path.glob('*.part')) and not (made.path/'checkpoint.safetensors').exists()
+    assert [p.name for p in (tmp_path/'toy').iterdir()] == [made.key]
+    assert not list(made.path.glob('*.part'))
+    assert not (made.path/'checkpoint.safetensors').exists()
     tried('kills at random moments of a run', 'it goes on, and ends with the same result and weights')
