@@ -32,7 +32,7 @@ def exists(path): return path.exists() and path.stat().st_size > 0
 
 def image_results(cfg, dataset, seed):
     "(what it is called, its fields) of each result of one seed of a data set of images."
-    runs = {nb for nb in NOTEBOOKS if dataset in graph.sets(cfg, nb)}
+    runs = {nb for nb, d, s in graph.jobs(cfg) if (d, s) == (dataset, seed)}
     end, of, default = f'of {dataset}, seed {seed}', {'seed': seed}, {'seed': seed, 'variant': 'default'}
     for stage in ('teacher', 'probes', 'generator'): yield f'{stage} {end}', {'stage': stage, **default}
     for rung in RUNGS: yield f'student on {rung} {end}', {'stage': 'student', 'rung': rung, **default}
@@ -51,7 +51,7 @@ def image_results(cfg, dataset, seed):
 
 def detection_results(cfg, dataset, seed):
     "Likewise of a data set of boxes."
-    students = dataset in graph.sets(cfg, '09_detr_distill')
+    students = ('09_detr_distill', dataset, seed) in graph.jobs(cfg)
     given = graph.parameters(cfg, '09_detr_distill', dataset, seed, '')
     for stage, recipe in [('detr_teacher', 'recipe'), *[('detr_generator', 'gan_recipe')]*students]:
         s = given.get(recipe, {}).get('seed', seed)         # of one seed for all students, where a recipe says so

@@ -25,8 +25,12 @@ def wrong(cfg):
     known = {*NOTEBOOKS, *(p.stem for p in numbered())}     # a misspelt name would count for nothing, silently
     bad = [f'{k}: there is no notebook {nb}' for k in ('only', 'parameters') for nb in cfg[k] if nb not in known]
     bad += [f'only: {nb}: {d} is not in the plan' for nb, ds in cfg['only'].items() for d in ds if d not in cfg['plan']]
-    bad += [f'{nb} runs for {d}, and {n}, which it needs, does not'
-            for nb, d, _ in jobs(cfg) for n in NEEDS[nb] if d not in sets(cfg, n)]
+    bad += [f'only: {nb}: {d} wants a number of seeds from 1 up, got {n!r}' for nb, ds in cfg['only'].items()
+            if isinstance(ds, dict) for d, n in ds.items() if type(n) is not int or n < 1]
+    if bad: return bad
+    there = set(jobs(cfg))
+    bad += [f'{nb} runs for {d}, seed {s}, and {n}, which it needs, does not'
+            for nb, d, s in there for n in NEEDS[nb] if (n, d, s) not in there]
     return bad or [f'{nb}: {b}' for nb, d in drawn(cfg).values() for b in misspelt(nb, parameters(cfg, nb, d, 0, ''))]
 
 @cache
@@ -52,9 +56,14 @@ def sets(cfg, nb):
     asked, boxes = cfg.get('only', {}).get(nb, cfg['plan']), line_of(nb) == 'boxes'
     return [d for d in cfg['plan'] if d in asked and (d in BOXES) == boxes]
 
+def seeds(cfg, nb, dataset):
+    "The seeds that a notebook runs for: those of the plan, or the first of them, as many as `only` says."
+    asked = cfg.get('only', {}).get(nb)
+    return cfg['plan'][dataset][:asked[dataset] if isinstance(asked, dict) else None]
+
 def jobs(cfg):
     "All (notebook, data set, seed) to compute, each after what it needs."
-    return [(nb, d, s) for nb in STAGES for d in sets(cfg, nb) for s in cfg['plan'][d]]
+    return [(nb, d, s) for nb in STAGES for d in sets(cfg, nb) for s in seeds(cfg, nb, d)]
 
 def at_once(cfg, cores):
     """How many notebooks of a scale run at the same time on so many cores: `threads` cores each, and no more than
