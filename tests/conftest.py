@@ -5,9 +5,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 os.environ.setdefault('MPLBACKEND', 'Agg')
-os.environ.setdefault('DFKD_RUNS', tempfile.mkdtemp(prefix='dfkd-runs-'))     # tests see no stages of this checkout, and leave none
+# tests see no stages of this checkout, and leave none
+os.environ.setdefault('DFKD_RUNS', tempfile.mkdtemp(prefix='dfkd-runs-'))
 sys.path.insert(0, str(ROOT/'tools'))
-TRIED = Path(os.environ.get('DFKD_TRIED') or ROOT/'build'/'tried')        # what the fixture `tried` notes, a file a test
+# what the fixture `tried` notes, a file a test
+TRIED = Path(os.environ.get('DFKD_TRIED') or ROOT/'build'/'tried')
 
 def noted(test):
     "Where the rows of a test are noted"
@@ -32,7 +34,8 @@ def make_nb(tmp_path):
     "make_nb('04_x', ('code', 'x = 1', ['parameters']), ('markdown', '# hi', [])) -> path of a small notebook"
     import nbformat as nf
     def make(name, *cells):
-        nb = nf.v4.new_notebook(metadata={'kernelspec': {'name': 'python3', 'display_name': 'python3', 'language': 'python'}})
+        nb = nf.v4.new_notebook(
+            metadata={'kernelspec': {'name': 'python3', 'display_name': 'python3', 'language': 'python'}})
         for i, (kind, src, tags) in enumerate(cells):
             c = getattr(nf.v4, f'new_{kind}_cell')(src, id=f'c{i}')
             if tags: c.metadata['tags'] = tags
@@ -54,7 +57,7 @@ class Tried:
         self.rows.append({'kind': self.kind, 'test': self.test, 'tried': what, 'answer': text})
 
     def refused(self, what, call, says, error=ValueError):
-        "Assert that a call is refused with a message that holds `says` (a regular expression), and note what it answers"
+        "Assert that a call is refused with a message that holds `says` (a regular expression), and note its answer"
         with pytest.raises(error, match=says) as e: call()
         assert '\n' not in str(e.value).strip(), 'one clear line, please'
         self(what, f'refused: {e.value}')
@@ -70,7 +73,11 @@ class Tried:
 
 @pytest.fixture
 def tried(request, tmp_path):
-    "tried('a 16-bit PNG', 'its grey levels, in 8 bits'); tried.refused('an empty folder', lambda: …, 'holds no images')"
+    """What notes a row, as in
+
+        tried('a 16-bit PNG', 'its grey levels, in 8 bits')
+        tried.refused('an empty folder', lambda: …, 'holds no images')
+    """
     t = Tried(request, tmp_path)
     yield t
     TRIED.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,11 @@ from dfkd_nb.models import create_net
 from dfkd_nb.training import train_teacher
 from dfkd_nb.probes import attention_probes
 
-@pytest.mark.parametrize('name,patches', [('torchvision:vit_b_16', 14), ('deit_tiny_distilled_patch16_224', 14), ('vit_small_patch14_reg4_dinov2', 37)])
+@pytest.mark.parametrize('name,patches', [
+    ('torchvision:vit_b_16', 14),
+    ('deit_tiny_distilled_patch16_224', 14),
+    ('vit_small_patch14_reg4_dinov2', 37),
+])
 def test_teachers_from_elsewhere(name, patches, tmp_path):
     net = create_net(name, 3)
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/'w.safetensors')
@@ -35,23 +39,31 @@ def test_teacher_alone(tmp_path, capsys):
     "Without data: a bundle with the teacher only, from which the generator is not promised."
     net = create_net('vit_digits_teacher', 4)
     save_file(net.state_dict(), tmp_path/'w.safetensors')
-    args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(tmp_path/'w.safetensors'), '--classes', 'a,b,c,d', '--channels', '1', '--mean', '.3', '--std', '.3', '--out', str(tmp_path/'b')]
+    args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(tmp_path/'w.safetensors'),
+            '--classes', 'a,b,c,d', '--channels', '1', '--mean', '.3', '--std', '.3', '--out', str(tmp_path/'b')]
     assert main(args) == 0 and main(args) == 2 and 'is there already' in capsys.readouterr().err
-    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--out', str(tmp_path/'s')]) == 2 and 'has no generator' in capsys.readouterr().err
-    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--source', 'noise', '--images', '64', '--epochs', '1', '--out', str(tmp_path/'s')]) == 0
-    assert 'withheld images' in capsys.readouterr().out and json.loads((tmp_path/'s/result.json').read_text())['images_read'].keys() <= {'withheld noise/test'}
+    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--out', str(tmp_path/'s')]) == 2
+    assert 'has no generator' in capsys.readouterr().err
+    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--source', 'noise', '--images', '64',
+                 '--epochs', '1', '--out', str(tmp_path/'s')]) == 0
+    assert 'withheld images' in capsys.readouterr().out
+    assert json.loads((tmp_path/'s/result.json').read_text())['images_read'].keys() <= {'withheld noise/test'}
     assert sorted(p.name for p in tmp_path.iterdir()) == ['b', 's', 'w.safetensors']     # nothing half-written
 
 @pytest.mark.parametrize('name', ['swin_tiny_patch4_window7_224', 'resnet18'])
 def test_no_class_token(name, tmp_path, capsys):
     "Networks without a class token's attention: one line that says what to take, and nothing left behind."
     save_file({k: v.contiguous() for k,v in create_net(name, 3).state_dict().items()}, tmp_path/'w.safetensors')
-    assert main(['bundle', '--teacher', name, '--weights', str(tmp_path/'w.safetensors'), '--classes', '3', '--out', str(tmp_path/'b')]) == 2
+    assert main(['bundle', '--teacher', name, '--weights', str(tmp_path/'w.safetensors'), '--classes', '3',
+                 '--out', str(tmp_path/'b')]) == 2
     assert 'no class-token attention to probe' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['w.safetensors']
 
 def test_grey_folder(tmp_path, capsys):
-    "A grey-scale folder of three classes: read as one channel; a teacher that guesses is refused, a trained one makes a bundle whose student is grey too."
+    """A grey-scale folder of three classes: read as one channel
+
+    A teacher that guesses is refused, a trained one makes a bundle whose student is grey too.
+    """
     rng = np.random.default_rng(0)
     for split, n in (('train', 24), ('test', 12)):
         for k, name in enumerate(('effusion', 'nodule', 'normal')):
@@ -64,15 +76,19 @@ def test_grey_folder(tmp_path, capsys):
     data = get_data(tmp_path/'scans', size=16)
     assert data.shape == (1, 16, 16) and data.classes == ['effusion', 'nodule', 'normal']
     norm = ['--mean', '.4', '--std', '.2']
-    def bundle(weights, out): return main(['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(weights), '--data', str(tmp_path/'scans'), '--size', '16', *norm, '--epochs', '1', '--width', '16', '--out', str(out)])
+    def bundle(weights, out):
+        return main(['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(weights), '--data',
+                     str(tmp_path/'scans'), '--size', '16', *norm, '--epochs', '1', '--width', '16', '--out', str(out)])
     guesses = create_net('vit_digits_teacher', 3).state_dict()
     guesses['head.weight'].zero_()          # one class, whatever it sees
     save_file(guesses, tmp_path/'guesses.safetensors')
-    assert bundle(tmp_path/'guesses.safetensors', tmp_path/'b') == 2 and 'hardly more than chance' in capsys.readouterr().err
+    assert bundle(tmp_path/'guesses.safetensors', tmp_path/'b') == 2
+    assert 'hardly more than chance' in capsys.readouterr().err
     assert not list(tmp_path.glob('b*'))
     teacher = train_teacher(data, epochs=12, bs=16, augment='none', root=tmp_path/'runs')
     save_file(teacher.weights, tmp_path/'w.safetensors')
     norm[1], norm[3] = str(teacher.result['params']['mean'][0]), str(teacher.result['params']['std'][0])
     assert bundle(tmp_path/'w.safetensors', tmp_path/'b') == 0
-    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--images', '128', '--epochs', '1', '--data', str(tmp_path/'scans'), '--out', str(tmp_path/'s')]) == 0
+    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--images', '128', '--epochs', '1',
+                 '--data', str(tmp_path/'scans'), '--out', str(tmp_path/'s')]) == 0
     assert load_student(tmp_path/'s').result['metrics']['teacher_accuracy'] > .6

@@ -4,12 +4,13 @@ import pytest
 from cells import NBS, directives, evals, module, numbered, read, source
 
 FLAGS = {'slow', 'cuda', 'net'}
+EXPORTS = {'export', 'exporti', 'exports', 'default_exp'}
 
 def lessons(nb):
     "The cells to run: not exported, not flagged, no figure set-up of the front end."
     for c in nb['cells']:
         d = directives(c)
-        if c['cell_type'] == 'code' and evals(c) and not FLAGS & d.keys() and not {'export', 'exporti', 'exports', 'default_exp'} & d.keys():
+        if c['cell_type'] == 'code' and evals(c) and not (FLAGS | EXPORTS) & d.keys():
             yield c['id'], re.sub(r'^\s*%matplotlib.*$', '', source(c), flags=re.M)
 
 @pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
@@ -19,11 +20,14 @@ def test_lessons(path, monkeypatch):
     nb, shell = read(path), InteractiveShell()
     shell.display_formatter.active_types = ['text/plain']
     # names that the exported cells import are used by the lessons too
-    if m := module(nb): shell.user_ns.update({k: v for k, v in vars(importlib.import_module(f'dfkd_nb.{m}')).items() if not k.startswith('__')})
+    if m := module(nb):
+        exported = vars(importlib.import_module(f'dfkd_nb.{m}'))
+        shell.user_ns.update({k: v for k, v in exported.items() if not k.startswith('__')})
     ran = 0
     for id, src in lessons(nb):
         r = shell.run_cell(src)
-        if err := r.error_before_exec or r.error_in_exec: raise AssertionError(f'{path.name}, cell {id}:\n{src}') from err
+        if err := r.error_before_exec or r.error_in_exec:
+            raise AssertionError(f'{path.name}, cell {id}:\n{src}') from err
         ran += 1
     import matplotlib.pyplot as plt
     plt.close('all')

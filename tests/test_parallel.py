@@ -6,7 +6,11 @@ import numpy as np
 CHAIN = '''
 import json, sys
 from pathlib import Path
-from dfkd_nb.data import *; from dfkd_nb.models import *; from dfkd_nb.training import *; from dfkd_nb.distill import *; from dfkd_nb.runs import *
+from dfkd_nb.data import *
+from dfkd_nb.models import *
+from dfkd_nb.training import *
+from dfkd_nb.distill import *
+from dfkd_nb.runs import *
 seen, forward = [0], Classifier.forward
 def counted(self, x):
     seen[0] += len(x)*(self.training and len(x) > 2)        # the check of labels asks for two
@@ -14,20 +18,24 @@ def counted(self, x):
 Classifier.forward = counted
 data = get_data('digits')
 teacher = train_teacher(data, epochs=4, bs=64)
-ready = train_teacher(data, **RECIPES['digits'])                            # one that travels with the repository: rounding would send the students of two teachers apart
+# one that travels with the repository: rounding would send the students of two teachers apart
+ready = train_teacher(data, **RECIPES['digits'])
 student = distill(ready, RealSource(data), data, epochs=3, kd=1., ce=1., patch=1., augment='affine')
 cached = distill(ready, RealSource(data), data, epochs=2, kd=1., ce=1., patch=1.)
-write_atomic(Path(sys.argv[1])/f'{world()[0]}.json', json.dumps([seen[0], [r.result['log'] for r in (teacher, student, cached)]]))
+logs = [r.result['log'] for r in (teacher, student, cached)]
+write_atomic(Path(sys.argv[1])/f'{world()[0]}.json', json.dumps([seen[0], logs]))
 '''
 
 def logs(tmp, n):
     "Losses of the chain's stages when `n` processes work on it, and the images that each of them trained on."
     script = tmp/'chain.py'
     script.write_text(CHAIN)
-    launch = [sys.executable] if n == 1 else [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)]
     # `accelerate launch` starts one process only on a CPU; torch's own launcher sets the same variables
+    launch = [sys.executable]
+    if n > 1: launch += ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)]
     env = os.environ | {'DFKD_RUNS': str(tmp/f'runs{n}'), 'OMP_NUM_THREADS': '1'}
-    got = subprocess.run([*launch, str(script), str(tmp/f'said{n}')], env=env, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1])
+    got = subprocess.run([*launch, str(script), str(tmp/f'said{n}')], env=env, capture_output=True, text=True,
+                         timeout=300, cwd=Path(__file__).parents[1])
     assert got.returncode == 0, got.stderr[-3000:]
     seen, courses = zip(*(json.loads((tmp/f'said{n}'/f'{rank}.json').read_text()) for rank in range(n)))
     assert all(c == courses[0] for c in courses)

@@ -8,15 +8,24 @@ from dfkd_nb.training import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
 def test_rehearsal(tmp_path, monkeypatch):
-    monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
+    monkeypatch.setenv('DFKD_SHIPPED', '0')
     left_out = {nb: [] for nb in ('04_gan', '05_fid', '06_distill', '07_ablations', '11_deploy')}
-    rows = rehearse({'plan': {'digits': [0]}, 'only': left_out, 'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}, 'digits', batches=2).set_index('stage')
-    taken = [f'invert {v} (taken as invert)' for v in ('dafl', *APART)]       # a variant costs what its like does, and is not run again
-    assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild', 'distill drawn', 'distill wild selected (taken as distill wild)', *taken]
+    cfg = {'plan': {'digits': [0]},
+           'only': left_out,
+           'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}
+    rows = rehearse(cfg, 'digits', batches=2).set_index('stage')
+    # a variant costs what its like does, and is not run again
+    taken = [f'invert {v} (taken as invert)' for v in ('dafl', *APART)]
+    assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild',
+                                'distill drawn', 'distill wild selected (taken as distill wild)', *taken]
     dafl = rows.loc[taken[0]]
-    assert dafl['of them'] == 60 and dafl.seconds == rows.loc['invert'].seconds and rows.loc['invert short (taken as invert)', 'of them'] == 20
+    assert dafl['of them'] == 60
+    assert dafl.seconds == rows.loc['invert'].seconds
+    assert rows.loc['invert short (taken as invert)', 'of them'] == 20
     teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']
-    assert teacher['of them'] == RECIPES['digits']['epochs']*(1257//64) and teacher['hours'] == teacher['seconds']*teacher['of them']/3600      # 1,257 training images, batches of 64
+    assert teacher['of them'] == RECIPES['digits']['epochs']*(1257//64)       # 1,257 training images, batches of 64
+    assert teacher['hours'] == teacher['seconds']*teacher['of them']/3600
     assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in INVERSION['digits']
     assert rows['hours'].isna().to_dict() == {k: k == 'class_probes' for k in rows.index}
     assert rows.loc['distill wild', 'of them'] == 15*(KD_RECIPES['digits']['n_images']//64)
@@ -28,7 +37,11 @@ def test_sizes_are_of_the_whole():
     few.keep(3)                 # … but twice each class: a stage refuses a class without an image
     assert few.read('train')[1].bincount().tolist() == [2]*10
 
-@pytest.mark.parametrize('scale,why', [('drones', 'detection is not rehearsed yet'), ('nope', "no scale 'nope'"), ('cifar10 --only 07_ablations', 'does not run 07_ablations')])
+@pytest.mark.parametrize('scale,why', [
+    ('drones', 'detection is not rehearsed yet'),
+    ('nope', "no scale 'nope'"),
+    ('cifar10 --only 07_ablations', 'does not run 07_ablations'),
+])
 def test_what_is_not_rehearsed(scale, why, capsys):
     with pytest.raises(SystemExit) as e: main(scale.split())
     assert why in f'{e.value} {capsys.readouterr().err}'
@@ -42,29 +55,40 @@ def test_count_is_of_the_batch_that_was_asked_for():
         with Count(RATES, 64/n) as c: (torch.randn(n, 8) @ w).relu().sum().backward()
         return c
     small, large = step(4), step(64)
-    assert abs(small.launches-large.launches) <= 1 < 5 < large.launches and small.flops == large.flops == 2*2*64*8*4      # forward, and for the weights
+    assert abs(small.launches-large.launches) <= 1 < 5 < large.launches
+    assert small.flops == large.flops == 2*2*64*8*4         # forward, and for the weights
     with Count(RATES, 1) as c: torch.zeros(6, 4).t().reshape(3, 8)[0].view(2, 4)
     assert c.launches <= 2                                                          # views launch nothing
 
 def test_budget(tmp_path, monkeypatch, capsys):
     "Counted stages, written one by one; the arithmetic of the card is what its rates say."
-    monkeypatch.setenv('DFKD_RUNS', str(tmp_path)); monkeypatch.setenv('DFKD_SHIPPED', '0')
-    cfg = {'plan': {'digits': [0]}, 'only': {nb: [] for nb in graph.STAGES if nb not in ('02a_training', '03_probes', '04_gan')}, 'parameters': {}}
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
+    monkeypatch.setenv('DFKD_SHIPPED', '0')
+    cfg = {'plan': {'digits': [0]},
+           'only': {nb: [] for nb in graph.STAGES if nb not in ('02a_training', '03_probes', '04_gan')},
+           'parameters': {}}
     seen, how = [], Counted(RATES)
     rows = rehearse(cfg, 'digits', 1, how=how, note=lambda rows: seen.append(len(rows))).set_index('stage')
-    assert seen == list(range(1, len(rows)+1)) and {'train_teacher', 'train_generator', 'train_generator unguided'} <= set(rows.index)
+    assert seen == list(range(1, len(rows)+1))
+    assert {'train_teacher', 'train_generator', 'train_generator unguided'} <= set(rows.index)
     teacher = rows.loc['train_teacher']
-    assert teacher['one by one, ms'] == max(teacher.launches, teacher['replayed, ms'])       # a launch takes a millisecond
+    # a launch takes a millisecond
+    assert teacher['one by one, ms'] == max(teacher.launches, teacher['replayed, ms'])
     assert teacher['one by one, minutes'] == teacher['one by one, ms']*teacher['of them']/60000
     assert rows.loc['train_generator', 'launches'] > rows.loc['train_generator unguided', 'launches']
     text = table(rows.reset_index().to_dict('records'), how)
-    assert 'minutes one by one and ' in text and text.endswith('minutes replayed in all, one stage after the other.') and 'nan' not in text
+    assert 'minutes one by one and ' in text
+    assert text.endswith('minutes replayed in all, one stage after the other.')
+    assert 'nan' not in text
 
 def test_rates_say_where_they_come_from():
     for card in yaml.safe_load((ROOT/'benchmarks/rates.yaml').read_text()).values():
-        assert card.keys() == RATES.keys() and card['measured'] and all(card[k] > 0 for k in ('product', 'memory', 'launch', 'kernel', 'share'))
+        assert card.keys() == RATES.keys()
+        assert card['measured']
+        assert all(card[k] > 0 for k in ('product', 'memory', 'launch', 'kernel', 'share'))
 
-def test_minutes_of_a_gpu(): assert OnGPU().row({'seconds': .006}, 'batch', 1000) == {'ms': 6., 'a': 'batch', 'of them': 1000, 'minutes': .1}
+def test_minutes_of_a_gpu():
+    assert OnGPU().row({'seconds': .006}, 'batch', 1000) == {'ms': 6., 'a': 'batch', 'of them': 1000, 'minutes': .1}
 
 def test_what_is_there_is_written(tmp_path, monkeypatch):
     "A rehearsal that ends early leaves the stages that it has."

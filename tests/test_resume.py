@@ -1,6 +1,5 @@
 "What a notebook cannot show about runs: SIGKILL, two processes at once, a full disk."
-import errno, json, os, signal, subprocess, sys, time
-from pathlib import Path
+import errno, os, signal, subprocess, sys, time
 import pytest, torch
 from dfkd_nb.runs import *
 
@@ -18,7 +17,9 @@ g = train_generator(data, t, p, epochs=4, widths=(16, 8), d_widths=(8, 8), probe
 distill(t, GanSource(g), data, n_images=640, epochs=4, patch=1., ce=.1, augment='affine', mixup=1., root=root)
 '''
 
-def start(root): return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', CHAIN, str(root)], env=os.environ | {'DFKD_SHIPPED': '0', 'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL)
+def start(root):
+    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', CHAIN, str(root)],
+                            env=os.environ | {'DFKD_SHIPPED': '0', 'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL)
 
 def results(root): return {p.parent.relative_to(root): p.read_bytes() for p in sorted(root.glob('*/*/result.json'))}
 
@@ -29,7 +30,8 @@ def kill_when(proc, root, stage, epoch):
             try: done = load_tree(f)['epoch']
             except Exception: continue
             if done >= epoch:
-                proc.send_signal(signal.SIGKILL); proc.wait()
+                proc.send_signal(signal.SIGKILL)
+                proc.wait()
                 return done
         assert proc.poll() is None, f'ended before {stage} reached epoch {epoch}'
         time.sleep(.01)
@@ -58,7 +60,8 @@ print(slow(root=Path(sys.argv[1])).result['weights'])
 '''
 
 def test_two_at_once_compute_once(tmp_path):
-    go = lambda: subprocess.Popen([sys.executable, '-c', SLOW, str(tmp_path/'runs'), str(tmp_path/'log')], stdout=subprocess.PIPE, text=True)
+    go = lambda: subprocess.Popen([sys.executable, '-c', SLOW, str(tmp_path/'runs'), str(tmp_path/'log')],
+                                  stdout=subprocess.PIPE, text=True)
     outs = [p.communicate()[0] for p in [go(), go()]]
     assert outs[0] == outs[1] != ''
     assert (tmp_path/'log').read_text() == 'computed '

@@ -1,7 +1,7 @@
 "Bundles and students: what someone else's folder says of itself"
 import json, os, resource, shutil
 from pathlib import Path
-import pytest, torch, yaml
+import pytest, yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 from dfkd_nb.bundle import Bundle, card_student, compress, load_student, save_bundle, save_student
 from dfkd_nb.checks import file_hashes
@@ -22,7 +22,8 @@ def made(digits, tmp_path_factory):
     teacher = train_teacher(digits, **RECIPES['digits'], seed=0)
     probes = class_probes(digits, teacher, seed=0)
     generator = train_generator(digits, teacher, probes, **GAN_RECIPES['digits'], seed=0)
-    return save_bundle(tmp_path_factory.mktemp('made')/'digits.bundle', teacher, probes, generator, digits.classes, licence='CC-BY-4.0')
+    return save_bundle(tmp_path_factory.mktemp('made')/'digits.bundle', teacher, probes, generator, digits.classes,
+                       licence='CC-BY-4.0')
 
 @pytest.fixture(scope='module')
 def student(made, tmp_path_factory):
@@ -32,7 +33,8 @@ def student(made, tmp_path_factory):
 
 def rewrite(file, change):
     "Change what a JSON or YAML file says"
-    read, write = (json.loads, json.dumps) if file.suffix == '.json' else (yaml.safe_load, lambda x: yaml.safe_dump(x, sort_keys=False))
+    if file.suffix == '.json': read, write = json.loads, json.dumps
+    else: read, write = yaml.safe_load, lambda x: yaml.safe_dump(x, sort_keys=False)
     said = read(file.read_text())
     changed = change(said)
     file.write_text(write(said if changed is None else changed))
@@ -120,7 +122,8 @@ def test_card(what, forge, tried):
     tried.refused(f'a card {what}', lambda: Bundle(folder), says)
 
 TEXTS = {
-    'that unfolds to gigabytes (references)': ('a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b, *b]\n', 'refers to itself'),
+    'that unfolds to gigabytes (references)': ('a: &a [x, x, x, x]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b, *b]\n',
+                                               'refers to itself'),
     'nested 3,000 deep': ('a: ' + '['*3000 + ']'*3000, 'nested'),
     'that constructs a Python object': ('!!python/object/apply:os.system [echo]', 'no YAML'),
     'that says a name twice': ('format: 1\nformat: 1\n', 'twice'),
@@ -186,21 +189,32 @@ def test_files(what, made, tmp_path, tried):
     spoil(folder/name)
     tried.refused(what, lambda: Bundle(folder), says)
 
-@pytest.mark.parametrize('what,path', {'a folder that is not there': 'nowhere', 'an empty folder': '.', 'a file': 'file'}.items())
+@pytest.mark.parametrize('what,path', {
+    'a folder that is not there': 'nowhere',
+    'an empty folder': '.',
+    'a file': 'file',
+}.items())
 def test_no_bundle(what, path, tmp_path, tried):
     (tmp_path/'file').touch()
     tried.refused(f'{what} for a bundle', lambda: Bundle(tmp_path/path), 'not a bundle')
 
 # --- results whose hashes were made anew
 
-EVIL = {'pretrained': True, 'cache_dir': '/tmp/evil', 'pretrained_cfg': {'url': 'http://localhost:9/evil.pth', 'architecture': 'vit_tiny_patch16_224'}}
+EVIL = {
+    'pretrained': True,
+    'cache_dir': '/tmp/evil',
+    'pretrained_cfg': {'url': 'http://localhost:9/evil.pth', 'architecture': 'vit_tiny_patch16_224'},
+}
 P = 'params'
 
 RESULTS = {
     'a teacher that asks to be fetched': ('teacher', put(P, 'arch', EVIL), 'pretrained'),
-    'a teacher that names a checkpoint': ('teacher', put(P, 'arch', {'checkpoint_path': '/tmp/evil.pth'}), 'checkpoint_path'),
-    'a teacher that names a file two tables down': ('teacher', put(P, 'arch', {'norm_layer': {'pretrained_cfg': {'file': '/tmp/evil.pth'}}}), 'norm_layer'),
-    'a teacher of unknown architecture': ('teacher', lambda r: r.update(model='../../evil'), 'contradicts itself|unknown model'),
+    'a teacher that names a checkpoint': ('teacher', put(P, 'arch', {'checkpoint_path': '/tmp/evil.pth'}),
+                                          'checkpoint_path'),
+    'a teacher that names a file two tables down': (
+        'teacher', put(P, 'arch', {'norm_layer': {'pretrained_cfg': {'file': '/tmp/evil.pth'}}}), 'norm_layer'),
+    'a teacher of unknown architecture': ('teacher', lambda r: r.update(model='../../evil'),
+                                          'contradicts itself|unknown model'),
     'a teacher of 3 classes': ('teacher', put(P, 'num_classes', 3), 'number of classes'),
     'a teacher of 900,000 classes': ('teacher', put(P, 'num_classes', 900_000), 'num_classes'),
     'a teacher of 10^9 wide tokens': ('teacher', put(P, 'arch', {'embed_dim': 10**9}), 'embed_dim'),
@@ -233,8 +247,11 @@ def test_results(what, forge, tried, tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, 'refused before memory is taken'
     assert not Path('/tmp/evil').exists()
 
-@pytest.mark.parametrize('what,text,says', [('a result nested 3,000 deep', '['*3000 + ']'*3000, 'nested'), ('a result with NaN', '{"stage": NaN}', 'NaN'),
-                                            ('a result that is no JSON', '{', 'no JSON')])
+@pytest.mark.parametrize('what,text,says', [
+    ('a result nested 3,000 deep', '['*3000 + ']'*3000, 'nested'),
+    ('a result with NaN', '{"stage": NaN}', 'NaN'),
+    ('a result that is no JSON', '{', 'no JSON'),
+])
 def test_text_of_results(what, text, says, made, tmp_path, tried):
     shutil.copytree(made, folder := tmp_path/'b')
     (folder/'teacher/result.json').write_text(text)
@@ -281,8 +298,11 @@ def test_weights(what, made, tmp_path, tried):
 
 HEADS = {
     'a tensor of 10^18 numbers': ({'0': {'dtype': 'F32', 'shape': [10**9, 10**9], 'data_offsets': [0, 16]}}, 'bytes'),
-    'tensors that overlap': ({'0': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}, '1': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}}, 'overlap'),
-    'a tree that names what is not there': ({'__metadata__': {'tree': '{"dict": [["cap", {"tensor": "7"}]]}'}, '0': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}}, 'belong together'),
+    'tensors that overlap': ({'0': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]},
+                              '1': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}}, 'overlap'),
+    'a tree that names what is not there': ({'__metadata__': {'tree': '{"dict": [["cap", {"tensor": "7"}]]}'},
+                                             '0': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}},
+                                            'belong together'),
     'no tree': ({'0': {'dtype': 'F32', 'shape': [4], 'data_offsets': [0, 16]}}, 'belong together'),
 }
 
@@ -298,7 +318,8 @@ def test_head_of_weights(what, part, made, tmp_path, tried):
 # --- students
 
 STUDENTS = {
-    'an altered digit of its accuracy': ('result.json', lambda f: rewrite(f, put('metrics', 'agreement', .99)), 'damaged'),
+    'an altered digit of its accuracy': ('result.json', lambda f: rewrite(f, put('metrics', 'agreement', .99)),
+                                         'damaged'),
     'one flipped bit': ('weights.safetensors', flip, 'damaged'),
     'no card': ('student.yaml', lambda f: f.unlink(), 'holds no student'),
     'a file too many': ('run.py', lambda f: f.write_text('1/0'), 'not in its list'),
@@ -307,7 +328,8 @@ STUDENTS = {
     'another size': ('student.yaml', lambda f: rewrite(f, put('images', 'shape', [1, 32, 32])), 'contradicts itself'),
     'a newer format': ('student.yaml', lambda f: rewrite(f, put('format', 9)), 'upgrade'),
     'a name nobody knows': ('student.yaml', lambda f: rewrite(f, put('x', 1)), "'x'"),
-    'a list of files without its weights': ('student.yaml', lambda f: rewrite(f, drop('files', 'weights.safetensors')), 'lists no weights'),
+    'a list of files without its weights': ('student.yaml', lambda f: rewrite(f, drop('files', 'weights.safetensors')),
+                                            'lists no weights'),
 }
 
 @pytest.mark.parametrize('what', STUDENTS)
@@ -330,7 +352,8 @@ def test_good_ones(made, student, tried):
 
 # --- whatever else it may say
 
-JUNK = st.one_of(st.none(), st.booleans(), st.integers(-2, 10**12), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
+JUNK = st.one_of(st.none(), st.booleans(), st.integers(-2, 10**12), st.floats(), st.text(max_size=5),
+                 st.lists(st.integers(), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2))
 
 def places(tree, at=()):
     yield at

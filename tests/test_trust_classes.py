@@ -4,13 +4,13 @@ from types import SimpleNamespace
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from dfkd_nb.checks import NotFinite
-from dfkd_nb.data import ImageData, NoiseSource, RealSource
-from dfkd_nb.distill import Distill, check_pair, check_source, distill
-from dfkd_nb.gan import GanSource, Guide, class_spread, generate, health, read_probes, train_generator
+from dfkd_nb.data import ImageData, NoiseSource
+from dfkd_nb.distill import Distill, check_pair, distill
+from dfkd_nb.gan import GanSource, class_spread, health, train_generator
 from dfkd_nb.inversion import DrawnSource, Inversion, drawn_pictures, invert, read_terms, select_by_probes, toned
 from dfkd_nb.models import create_classifier
 from dfkd_nb.probes import class_probes
-from dfkd_nb.runs import Run, load_tree, save_tree
+from dfkd_nb.runs import Run, save_tree
 from dfkd_nb.training import train_teacher
 
 NAN, INF = float('nan'), float('inf')
@@ -45,20 +45,26 @@ def none_left(root, stage):
 # --- classes
 
 @pytest.mark.parametrize('what, y, k', [
-    ('labels 0, 2, 5 of six classes', np.tile([0, 2, 5], 16), 6), ('a class more than there are labels', np.arange(48) % 3, 4),
-    ('ten names, labels of one class', np.zeros(48, int), 10), ('labels of the last class only', np.full(48, 4), 5)])
+    ('labels 0, 2, 5 of six classes', np.tile([0, 2, 5], 16), 6),
+    ('a class more than there are labels', np.arange(48) % 3, 4),
+    ('ten names, labels of one class', np.zeros(48, int), 10),
+    ('labels of the last class only', np.full(48, 4), 5),
+])
 def test_a_class_without_a_training_image(tried, chain, tmp_path, what, y, k):
     data = data_of(y, k)
     for name, call in {
-        'a teacher': lambda: train_teacher(data, model='vit_digits_student', epochs=1, root=tmp_path),
-        'class probes': lambda: class_probes(data, chain.teacher, root=tmp_path),
-        'a generator': lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path)}.items():
+            'a teacher': lambda: train_teacher(data, model='vit_digits_student', epochs=1, root=tmp_path),
+            'class probes': lambda: class_probes(data, chain.teacher, root=tmp_path),
+            'a generator': lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path),
+    }.items():
         tried.refused(f'{name} of {what}', call, 'no image in train')
     assert all(none_left(tmp_path, s) for s in ('teacher', 'probes', 'generator'))
 
 def test_a_single_class(tried, chain, tmp_path):
     data = data_of(np.zeros(48, int), 1)
-    tried.refused('a generator of one class', lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path), 'one class only')
+    tried.refused('a generator of one class',
+                  lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path),
+                  'one class only')
 
 def test_a_class_of_one_image(tried, tmp_path):
     data = data_of([0]*24+[1]*23+[2])
@@ -104,18 +110,21 @@ def test_health_of_no_numbers(tried, bad):
     tried.refused(f'a real spread of {bad}', lambda: health(x, y, l, bad), 'real_spread', NotFinite)
 
 def test_health_of_nothing(tried):
-    tried.refused('the health of no images', lambda: health(torch.rand(0, 1, 4, 4), torch.zeros(0).long(), torch.rand(0, 2), 1.), 'no images')
+    tried.refused('the health of no images',
+                  lambda: health(torch.rand(0, 1, 4, 4), torch.zeros(0).long(), torch.rand(0, 2), 1.), 'no images')
 
 # --- numbers that are none stop a stage
 
 def test_a_generator_that_diverges(tried, chain, tmp_path):
     wild = {**chain.small, 'arch': 'strong', 'epochs': 40, 'lr': 10., 'lam': 1e6}
-    tried.refused('a generator with a learning rate of 10', lambda: train_generator(chain.data, chain.teacher, chain.probes, **wild, root=tmp_path),
+    tried.refused('a generator with a learning rate of 10',
+                  lambda: train_generator(chain.data, chain.teacher, chain.probes, **wild, root=tmp_path),
                   'generator, epoch|generator:', NotFinite)
     assert none_left(tmp_path, 'generator')
 
 def test_a_student_that_diverges(tried, chain, tmp_path, monkeypatch):
-    for module in ('distill', 'inversion'): monkeypatch.setattr(f'dfkd_nb.{module}.soft_kl', lambda s, t, tau=4.: s.sum()*NAN)
+    for module in ('distill', 'inversion'):
+        monkeypatch.setattr(f'dfkd_nb.{module}.soft_kl', lambda s, t, tau=4.: s.sum()*NAN)
     noise, kw = NoiseSource((1, 16, 16), 3), dict(root=tmp_path)
     student = lambda: distill(chain.teacher, noise, chain.data, n_images=64, epochs=1, **kw)
     tried.refused('a student whose loss becomes NaN', student, 'student', NotFinite)
@@ -151,49 +160,125 @@ def _block(weights, result): result['params']['block'] = 'mean'
 def test_class_probes_that_do_not_fit(tried, chain, tmp_path, what, change, says):
     probes = tampered(chain.probes, tmp_path, change)
     d, t, kw = chain.data, chain.teacher, dict(root=tmp_path)
-    tried.refused(f'a generator guided by class probes with {what}', lambda: train_generator(d, t, probes, **chain.small, **kw), says)
+    tried.refused(f'a generator guided by class probes with {what}',
+                  lambda: train_generator(d, t, probes, **chain.small, **kw), says)
     tried.refused(f'an inversion with class probes with {what}',
                   lambda: invert(t, d, probes, rounds=1, n_images=8, terms=dict(attention=1.), **kw), says)
     if what != 'another grid':
         x = torch.zeros(4, 1, 16, 16, dtype=torch.uint8)
-        tried.refused(f'foreign pictures chosen by class probes with {what}', lambda: select_by_probes(t, probes, x), says)
+        tried.refused(f'foreign pictures chosen by class probes with {what}', lambda: select_by_probes(t, probes, x),
+                      says)
     assert none_left(tmp_path, 'generator') and none_left(tmp_path, 'student')
 
 # --- arguments of stages; those outside their bounds are in test_trust_arguments
 
 @pytest.mark.parametrize('args, says', [
-    (dict(widths=()), 'widths'), (dict(widths=(8,)*7), 'widths'), (dict(widths=(8, 0)), 'widths'), (dict(widths=(8, 10**9)), 'widths'),
-    (dict(widths=(8, 4.5)), 'widths'), (dict(widths='88'), 'widths'), (dict(widths=(8, 4, 4)), 'give both as many'), (dict(d_widths=(4,)), 'give both as many'),
-    (dict(widths=(8,), d_widths=(8,)), 'do not fit'), (dict(augment='nope'), 'augment'), (dict(augment=None), 'augment'), (dict(arch='dcgan'), 'arch|GAN'),
-    (dict(block=4), 'block'), (dict(block='all'), 'block'), (dict(block=True), 'block'), (dict(bs=1), 'at least 2'), (dict(bs=0), 'bs'),
-    (dict(lam=-1.), 'lam'), (dict(lam=NAN), 'lam'), (dict(lr=INF), 'lr'), (dict(betas=(.5,)), 'betas'), (dict(betas=(.5, 1.)), 'betas'), (dict(betas=.5), 'betas'),
-    (dict(dropout=1.), 'dropout'), (dict(ema=1.), 'ema'), (dict(guide_from=1.5), 'guide_from'), (dict(probe_every=0), 'probe_every'), (dict(probe_batch=0), 'probe_batch'),
-    (dict(epochs=0), 'epochs'), (dict(epochs=True), 'epochs'), (dict(z=-3), 'z'), (dict(wd=-1e-5), 'wd'), (dict(seed=-1), 'seed'), (dict(seed=2**40), 'seed'),
-    (dict(variant='../x'), 'variant'), (dict(recipe=''), 'recipe')])
+    (dict(widths=()), 'widths'),
+    (dict(widths=(8,)*7), 'widths'),
+    (dict(widths=(8, 0)), 'widths'),
+    (dict(widths=(8, 10**9)), 'widths'),
+    (dict(widths=(8, 4.5)), 'widths'),
+    (dict(widths='88'), 'widths'),
+    (dict(widths=(8, 4, 4)), 'give both as many'),
+    (dict(d_widths=(4,)), 'give both as many'),
+    (dict(widths=(8,), d_widths=(8,)), 'do not fit'),
+    (dict(augment='nope'), 'augment'),
+    (dict(augment=None), 'augment'),
+    (dict(arch='dcgan'), 'arch|GAN'),
+    (dict(block=4), 'block'),
+    (dict(block='all'), 'block'),
+    (dict(block=True), 'block'),
+    (dict(bs=1), 'at least 2'),
+    (dict(bs=0), 'bs'),
+    (dict(lam=-1.), 'lam'),
+    (dict(lam=NAN), 'lam'),
+    (dict(lr=INF), 'lr'),
+    (dict(betas=(.5,)), 'betas'),
+    (dict(betas=(.5, 1.)), 'betas'),
+    (dict(betas=.5), 'betas'),
+    (dict(dropout=1.), 'dropout'),
+    (dict(ema=1.), 'ema'),
+    (dict(guide_from=1.5), 'guide_from'),
+    (dict(probe_every=0), 'probe_every'),
+    (dict(probe_batch=0), 'probe_batch'),
+    (dict(epochs=0), 'epochs'),
+    (dict(epochs=True), 'epochs'),
+    (dict(z=-3), 'z'),
+    (dict(wd=-1e-5), 'wd'),
+    (dict(seed=-1), 'seed'),
+    (dict(seed=2**40), 'seed'),
+    (dict(variant='../x'), 'variant'),
+    (dict(recipe=''), 'recipe'),
+])
 def test_arguments_of_a_generator(tried, chain, tmp_path, args, says):
-    tried.refused(f'a generator with {args}', lambda: train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, **args}, root=tmp_path), says)
+    args_ = {**chain.small, **args}
+    tried.refused(f'a generator with {args}',
+                  lambda: train_generator(chain.data, chain.teacher, chain.probes, **args_, root=tmp_path), says)
     assert none_left(tmp_path, 'generator')
 
 @pytest.mark.parametrize('args, says', [
-    (dict(kd=0., ce=0., patch=0.), 'nothing to learn'), (dict(kd=-1.), 'kd'), (dict(patch=NAN), 'patch'), (dict(ce=INF), 'ce'), (dict(tau=0.), 'tau'), (dict(tau=-4.), 'tau'),
-    (dict(n_images=0), 'n_images'), (dict(n_images=15), 'less than a batch'), (dict(bs=0), 'bs'), (dict(epochs=-1), 'epochs'), (dict(lr=0.), 'lr'), (dict(lr=11.), 'lr'),
-    (dict(probe='grams'), 'probe'), (dict(labels='mine'), 'labels'), (dict(augment='nope'), 'augment'), (dict(mixup=-1.), 'mixup'), (dict(block=9), 'block'),
-    (dict(student='vit_digits_studnet'), 'unknown model'), (dict(student=''), 'unknown model|student'), (dict(student='resnet18'), 'class token|class-token'),
-    (dict(fresh='yes'), 'fresh'), (dict(student=7), 'student')])
+    (dict(kd=0., ce=0., patch=0.), 'nothing to learn'),
+    (dict(kd=-1.), 'kd'),
+    (dict(patch=NAN), 'patch'),
+    (dict(ce=INF), 'ce'),
+    (dict(tau=0.), 'tau'),
+    (dict(tau=-4.), 'tau'),
+    (dict(n_images=0), 'n_images'),
+    (dict(n_images=15), 'less than a batch'),
+    (dict(bs=0), 'bs'),
+    (dict(epochs=-1), 'epochs'),
+    (dict(lr=0.), 'lr'),
+    (dict(lr=11.), 'lr'),
+    (dict(probe='grams'), 'probe'),
+    (dict(labels='mine'), 'labels'),
+    (dict(augment='nope'), 'augment'),
+    (dict(mixup=-1.), 'mixup'),
+    (dict(block=9), 'block'),
+    (dict(student='vit_digits_studnet'), 'unknown model'),
+    (dict(student=''), 'unknown model|student'),
+    (dict(student='resnet18'), 'class token|class-token'),
+    (dict(fresh='yes'), 'fresh'),
+    (dict(student=7), 'student'),
+])
 def test_arguments_of_a_student(tried, chain, tmp_path, args, says):
     noise = NoiseSource((1, 16, 16), 3)
-    tried.refused(f'a student with {args}', lambda: distill(chain.teacher, noise, chain.data, **{**dict(n_images=64, bs=16, epochs=1), **args}, root=tmp_path), says)
+    args_ = {**dict(n_images=64, bs=16, epochs=1), **args}
+    tried.refused(f'a student with {args}',
+                  lambda: distill(chain.teacher, noise, chain.data, **args_, root=tmp_path), says)
     assert none_left(tmp_path, 'student')
 
 @pytest.mark.parametrize('args, says', [
-    (dict(rounds=0), 'rounds'), (dict(n_images=1), 'n_images must be at least 2'), (dict(g_steps=0), 'g_steps'), (dict(s_steps=0), 's_steps'), (dict(g_lr=NAN), 'g_lr'),
-    (dict(every=0), 'every'), (dict(patience=-1), 'patience'), (dict(cool=1.1), 'cool'), (dict(drawn=-1), 'drawn'), (dict(drawn=5, memory=False), 'throws such pictures away'),
-    (dict(terms=dict(classes=1.)), 'unknown terms classes'), (dict(terms=dict(cls=NAN)), 'terms'), (dict(terms=dict(cls=-1.)), 'terms: cls'), (dict(terms=dict(cls=None)), 'terms: cls'),
-    (dict(terms=dict(vary='much')), 'terms: vary'), (dict(terms=dict(contrast=0.)), 'terms: contrast'), (dict(terms=[1]), 'terms'), (dict(terms=dict(cls=0., disagree=0.)), 'nothing to learn'),
-    (dict(terms=dict(attention=1.)), 'needs the class probes'), (dict(shape=(1, 16)), 'shape'), (dict(shape=(1, 2, 2)), 'shape'), (dict(shape=(1, 32, 32)), "the data's are"),
-    (dict(augment='nope'), 'augment'), (dict(block=-9), 'block'), (dict(student='resnet18'), 'class token|class-token'), (dict(anew=1), 'anew')])
+    (dict(rounds=0), 'rounds'),
+    (dict(n_images=1), 'n_images must be at least 2'),
+    (dict(g_steps=0), 'g_steps'),
+    (dict(s_steps=0), 's_steps'),
+    (dict(g_lr=NAN), 'g_lr'),
+    (dict(every=0), 'every'),
+    (dict(patience=-1), 'patience'),
+    (dict(cool=1.1), 'cool'),
+    (dict(drawn=-1), 'drawn'),
+    (dict(drawn=5, memory=False), 'throws such pictures away'),
+    (dict(terms=dict(classes=1.)), 'unknown terms classes'),
+    (dict(terms=dict(cls=NAN)), 'terms'),
+    (dict(terms=dict(cls=-1.)), 'terms: cls'),
+    (dict(terms=dict(cls=None)), 'terms: cls'),
+    (dict(terms=dict(vary='much')), 'terms: vary'),
+    (dict(terms=dict(contrast=0.)), 'terms: contrast'),
+    (dict(terms=[1]), 'terms'),
+    (dict(terms=dict(cls=0., disagree=0.)), 'nothing to learn'),
+    (dict(terms=dict(attention=1.)), 'needs the class probes'),
+    (dict(shape=(1, 16)), 'shape'),
+    (dict(shape=(1, 2, 2)), 'shape'),
+    (dict(shape=(1, 32, 32)), "the data's are"),
+    (dict(augment='nope'), 'augment'),
+    (dict(block=-9), 'block'),
+    (dict(student='resnet18'), 'class token|class-token'),
+    (dict(anew=1), 'anew'),
+])
 def test_arguments_of_an_inversion(tried, chain, tmp_path, args, says):
-    tried.refused(f'an inversion with {args}', lambda: invert(chain.teacher, chain.data, **{**dict(rounds=1, n_images=8, bs=8), **args}, root=tmp_path), says)
+    args_ = {**dict(rounds=1, n_images=8, bs=8), **args}
+    tried.refused(f'an inversion with {args}',
+                  lambda: invert(chain.teacher, chain.data, **args_, root=tmp_path), says)
     assert none_left(tmp_path, 'student')
 
 # --- networks and sources that do not belong together
@@ -206,19 +291,26 @@ class WrongLabels(NoiseSource):
     def sample(self, n=1, seed=0): return super().sample(n, seed)[0], torch.full((n,), 7)
 
 @pytest.mark.parametrize('what, source, says', [
-    ('of ten classes, for a teacher of three', Reads((1, 16, 16), 10), '10 classes'), ('of other pixels', Reads((1, 8, 8), 3), "source's images"),
-    ('of other channels', Reads((3, 16, 16), 3), "source's images"), ('that is a text', 'gan', 'which has no rung'), ('that is None', None, 'which has no rung'),
-    ('whose labels are no classes', WrongLabels((1, 16, 16), 3), 'labels must be')])
+    ('of ten classes, for a teacher of three', Reads((1, 16, 16), 10), '10 classes'),
+    ('of other pixels', Reads((1, 8, 8), 3), "source's images"),
+    ('of other channels', Reads((3, 16, 16), 3), "source's images"),
+    ('that is a text', 'gan', 'which has no rung'),
+    ('that is None', None, 'which has no rung'),
+    ('whose labels are no classes', WrongLabels((1, 16, 16), 3), 'labels must be'),
+])
 def test_sources_that_do_not_fit(tried, chain, tmp_path, what, source, says):
-    tried.refused(f'a source {what}', lambda: distill(chain.teacher, source, chain.data, n_images=64, epochs=1, root=tmp_path), says)
+    tried.refused(f'a source {what}',
+                  lambda: distill(chain.teacher, source, chain.data, n_images=64, epochs=1, root=tmp_path), says)
     assert none_left(tmp_path, 'student')
 
 def test_data_of_other_classes(tried, chain, tmp_path):
     data = data_of(np.arange(40) % 4, 4)
     for name, call in {
-        'a generator': lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path),
-        'a student': lambda: distill(chain.teacher, NoiseSource((1, 16, 16), 3), data, n_images=64, epochs=1, root=tmp_path),
-        'an inversion': lambda: invert(chain.teacher, data, rounds=1, n_images=8, root=tmp_path)}.items():
+            'a generator': lambda: train_generator(data, chain.teacher, chain.probes, **chain.small, root=tmp_path),
+            'a student': lambda: distill(chain.teacher, NoiseSource((1, 16, 16), 3), data, n_images=64, epochs=1,
+                                         root=tmp_path),
+            'an inversion': lambda: invert(chain.teacher, data, rounds=1, n_images=8, root=tmp_path),
+    }.items():
         tried.refused(f'{name} for four classes of a teacher of three', call, '3 classes')
 
 def test_the_teacher_as_its_own_student(tried):
@@ -227,9 +319,11 @@ def test_the_teacher_as_its_own_student(tried):
     tried.refused('an inversion whose student is the teacher', lambda: Inversion(T, T, (1, 16, 16)), 'teacher itself')
 
 def test_batch_norm_and_one_image(tried):
-    T, S = (create_classifier(m, 3, {'mean': [.5], 'std': [.5]}, **kw) for m, kw in (('vit_digits_student', {}), ('resnet10t', {'in_chans': 1})))
+    T, S = (create_classifier(m, 3, {'mean': [.5], 'std': [.5]}, **kw)
+            for m, kw in (('vit_digits_student', {}), ('resnet10t', {'in_chans': 1})))
     check_pair(T, S, (1, 16, 16), 2)
-    tried.refused('batches of one image for a student with batch normalisation', lambda: check_pair(T, S, (1, 16, 16), 1), 'at least 2 images')
+    tried.refused('batches of one image for a student with batch normalisation',
+                  lambda: check_pair(T, S, (1, 16, 16), 1), 'at least 2 images')
 
 # --- images by number
 
@@ -252,8 +346,9 @@ def test_generators_that_are_not_there(tried, chain, which):
     tried.refused(f'the generator {which!r} of a run', lambda: GanSource(chain.generator, which), "has 'ema'")
 
 @settings(derandomize=True, max_examples=80, deadline=None)
-@given(st.dictionaries(st.sampled_from(['cls', 'disagree', 'most', 'vary', 'contrast', 'x', '']),
-                       st.one_of(st.floats(), st.none(), st.integers(), st.text(max_size=3), st.booleans()), max_size=3))
+@given(
+    st.dictionaries(st.sampled_from(['cls', 'disagree', 'most', 'vary', 'contrast', 'x', '']),
+                    st.one_of(st.floats(), st.none(), st.integers(), st.text(max_size=3), st.booleans()), max_size=3))
 def test_terms_of_any_kind(terms):
     try: weights, looks = read_terms(terms)
     except ValueError as e: assert '\n' not in str(e)
@@ -269,9 +364,11 @@ def test_continued_to_the_same_numbers(tried, chain, tmp_path, monkeypatch, what
     real = Run.epochs
     def make(root):
         if what == 'inversion':
-            return invert(chain.teacher, chain.data, rounds=4, every=1, n_images=8, s_steps=2, bs=8, drawn=4, patience=2, root=root)
+            return invert(chain.teacher, chain.data, rounds=4, every=1, n_images=8, s_steps=2, bs=8, drawn=4,
+                          patience=2, root=root)
         arch = 'strong' if what.startswith('strong') else 'cgan'
-        return train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 4, 'arch': arch}, root=root)
+        return train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 4, 'arch': arch},
+                               root=root)
     def stopped(self, n, *a, **kw):
         for i, epoch in enumerate(real(self, n, *a, **{**kw, 'every': 0})):
             if i == 2: raise Stop
@@ -286,12 +383,15 @@ def test_continued_to_the_same_numbers(tried, chain, tmp_path, monkeypatch, what
 
 def test_a_checkpoint_of_another_network(tried, chain, tmp_path):
     "The run starts anew, with a warning, and ends as it should"
-    whole = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2}, root=tmp_path/'whole')
+    whole = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2},
+                            root=tmp_path/'whole')
     run = Run('generator', whole.config, tmp_path/'other')
     net = torch.nn.Linear(2, 2).state_dict()
     run.path.mkdir(parents=True)
-    save_tree(run.path/'checkpoint.safetensors', {'epoch': 1, 'log': [{'epoch': 1}], 'state': dict.fromkeys(('G', 'D', 'E', 'g', 'd'), net)})
+    save_tree(run.path/'checkpoint.safetensors',
+              {'epoch': 1, 'log': [{'epoch': 1}], 'state': dict.fromkeys(('G', 'D', 'E', 'g', 'd'), net)})
     with pytest.warns(UserWarning, match='checkpoint'):
-        got = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2}, root=tmp_path/'other')
+        got = train_generator(chain.data, chain.teacher, chain.probes, **{**chain.small, 'epochs': 2},
+                              root=tmp_path/'other')
     assert got.result['weights'] == whole.result['weights']
     tried('a checkpoint of another network in a run folder', 'a warning, and a fresh start to the same weights')

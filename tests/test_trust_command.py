@@ -1,12 +1,12 @@
 "The command: options, places, interruptions"
-import contextlib, errno, json, os, subprocess, sys
+import errno, os, subprocess, sys
 from pathlib import Path
-import numpy as np, pytest, torch
+import numpy as np, pytest
 from filelock import FileLock
 from PIL import Image
 from safetensors.torch import save_file
 import dfkd_nb.bundle as bundle_module
-from dfkd_nb.bundle import Bundle, load_student
+from dfkd_nb.bundle import Bundle
 from dfkd_nb.cli import main
 from dfkd_nb.data import get_data
 from dfkd_nb.models import create_net
@@ -82,25 +82,42 @@ def test_out(what, command, home, tmp_path, tried, capsys, monkeypatch):
     tried.command(f'dfkd {command} --out: {what}', [*args, '--out', out], says, capsys)
     assert names(tmp_path) == before
 
-@pytest.mark.parametrize('what,out,says', [('inside the data', 'data/train/b', 'lies inside'), ('the data themselves', 'data', 'is read as well'), ('the file of weights', 'w.safetensors', 'is read as well')])
+@pytest.mark.parametrize('what,out,says', [
+    ('inside the data', 'data/train/b', 'lies inside'),
+    ('the data themselves', 'data', 'is read as well'),
+    ('the file of weights', 'w.safetensors', 'is read as well'),
+])
 def test_out_among_inputs(what, out, says, home, tmp_path, tried, capsys):
     images(tmp_path/'data')
     (tmp_path/'w.safetensors').write_bytes((home/'w.safetensors').read_bytes())
     before = names(tmp_path)
-    tried.command(f'dfkd bundle --out: {what}', ['bundle', *teacher(tmp_path), '--data', tmp_path/'data', '--out', tmp_path/out], says, capsys)
+    tried.command(f'dfkd bundle --out: {what}',
+                  ['bundle', *teacher(tmp_path), '--data', tmp_path/'data', '--out', tmp_path/out], says, capsys)
     assert names(tmp_path) == before
 
 def test_out_in_what_is_read(home, tried, capsys):
     before = names(home)
-    tried.command('dfkd distill --out inside the bundle', ['distill', home/'b', *NOISE, '--out', home/'b/student'], 'lies inside', capsys)
-    tried.command("dfkd export --out inside the student's folder", ['export', home/'s', '--out', home/'s/student.onnx'], 'lies inside', capsys)
-    tried.command('dfkd export --out: a file that is there', ['export', home/'s', '--out', home/'w.safetensors'], 'is there already', capsys)
-    tried.command('dfkd probe --out: a file that is there', ['probe', home/'b', home/'x.png', '--out', home/'w.safetensors'], 'is there already', capsys)
-    tried.command('dfkd probe --out: a picture of unknown kind', ['probe', home/'b', home/'x.png', '--out', home/'x.xyz'], 'should end in', capsys)
+    tried.command('dfkd distill --out inside the bundle', ['distill', home/'b', *NOISE, '--out', home/'b/student'],
+                  'lies inside', capsys)
+    tried.command("dfkd export --out inside the student's folder", ['export', home/'s', '--out', home/'s/student.onnx'],
+                  'lies inside', capsys)
+    tried.command('dfkd export --out: a file that is there', ['export', home/'s', '--out', home/'w.safetensors'],
+                  'is there already', capsys)
+    tried.command('dfkd probe --out: a file that is there',
+                  ['probe', home/'b', home/'x.png', '--out', home/'w.safetensors'], 'is there already', capsys)
+    tried.command('dfkd probe --out: a picture of unknown kind',
+                  ['probe', home/'b', home/'x.png', '--out', home/'x.xyz'], 'should end in', capsys)
     assert names(home) == before
 
-WORKS = {'inside --out': ('{tmp}/out/work', 'lies inside'), 'the same as --out': ('{tmp}/out', 'is read as well'), 'around --out': ('{tmp}', 'lies inside'), 'a file': ('{tmp}/file', 'in the way'),
-         'a folder with a thesis': ('{tmp}/mine', 'no unfinished work of ours'), 'an address': ('ftp://x/y', 'is an address'), 'an empty text': ('', 'names no file')}
+WORKS = {
+    'inside --out': ('{tmp}/out/work', 'lies inside'),
+    'the same as --out': ('{tmp}/out', 'is read as well'),
+    'around --out': ('{tmp}', 'lies inside'),
+    'a file': ('{tmp}/file', 'in the way'),
+    'a folder with a thesis': ('{tmp}/mine', 'no unfinished work of ours'),
+    'an address': ('ftp://x/y', 'is an address'),
+    'an empty text': ('', 'names no file'),
+}
 
 @pytest.mark.parametrize('what', WORKS)
 def test_work(what, home, tmp_path, tried, capsys):
@@ -108,15 +125,23 @@ def test_work(what, home, tmp_path, tried, capsys):
     a_file(tmp_path/'file')
     a_folder(tmp_path/'mine')
     before = names(tmp_path)
-    tried.command(f'dfkd bundle --work: {what}', ['bundle', *alone(home), '--out', tmp_path/'out', '--work', work.format(tmp=tmp_path)], says, capsys)
+    tried.command(f'dfkd bundle --work: {what}',
+                  ['bundle', *alone(home), '--out', tmp_path/'out', '--work', work.format(tmp=tmp_path)], says, capsys)
     assert names(tmp_path) == before
 
 def test_work_of_someone_else(home, tmp_path, tried, capsys):
     a_folder(tmp_path/'out.work')
-    tried.command('a folder of the user where unfinished work would lie', ['bundle', *alone(home), '--out', tmp_path/'out'], 'no unfinished work of ours', capsys)
+    tried.command('a folder of the user where unfinished work would lie',
+                  ['bundle', *alone(home), '--out', tmp_path/'out'], 'no unfinished work of ours', capsys)
     assert (tmp_path/'out.work/thesis').is_dir()
 
-GOOD = {'with a slash at its end': '{tmp}/b/', 'in folders that are not there yet': '{tmp}/x/y/b', 'with blanks and brackets': '{tmp}/my [best] bundle', 'in letters of other scripts': '{tmp}/束 λ é', '~': '~/b'}
+GOOD = {
+    'with a slash at its end': '{tmp}/b/',
+    'in folders that are not there yet': '{tmp}/x/y/b',
+    'with blanks and brackets': '{tmp}/my [best] bundle',
+    'in letters of other scripts': '{tmp}/束 λ é',
+    '~': '~/b',
+}
 
 @pytest.mark.parametrize('what', GOOD)
 def test_good_places(what, home, tmp_path, tried, capsys, monkeypatch):
@@ -134,12 +159,16 @@ def test_empty_folder_is_taken(home, tmp_path):
 # --- what the options may be
 
 NUMBERS = {
-    'bundle': ['--epochs 0', '--epochs -1', '--epochs 1.5', '--epochs 1e9', '--guidance nan', '--guidance -1', '--guidance inf', '--size 0', '--size 3', '--size 129', '--size -32', '--width 0', '--width 1000000000',
-               '--mean .3 .3', '--mean nan', '--mean 1e9', '--std 0', '--std -1', '--std inf', '--arch nope', '--augment nope', '--epochs ' + '9'*5000],
-    'distill': ['--epochs 0', '--lr inf', '--lr nan', '--lr 0', '--lr -1', '--images 0', '--images -5', '--images 1e3', '--images 1000000000', '--seed -1', '--seed 4294967296', '--seed x'],
+    'bundle': ['--epochs 0', '--epochs -1', '--epochs 1.5', '--epochs 1e9', '--guidance nan', '--guidance -1',
+               '--guidance inf', '--size 0', '--size 3', '--size 129', '--size -32', '--width 0', '--width 1000000000',
+               '--mean .3 .3', '--mean nan', '--mean 1e9', '--std 0', '--std -1', '--std inf', '--arch nope',
+               '--augment nope', '--epochs ' + '9'*5000],
+    'distill': ['--epochs 0', '--lr inf', '--lr nan', '--lr 0', '--lr -1', '--images 0', '--images -5', '--images 1e3',
+                '--images 1000000000', '--seed -1', '--seed 4294967296', '--seed x'],
 }
 
-@pytest.mark.parametrize('command,given', [(c, g) for c, options in NUMBERS.items() for g in options], ids=lambda x: x[:30])
+@pytest.mark.parametrize('command,given', [(c, g) for c, options in NUMBERS.items() for g in options],
+                         ids=lambda x: x[:30])
 def test_numbers(command, given, home, tmp_path, tried, capsys):
     option, *values = given.split()
     args = {'bundle': ['bundle', *owner(home)], 'distill': ['distill', home/'b', *NOISE]}[command]
@@ -148,13 +177,17 @@ def test_numbers(command, given, home, tmp_path, tried, capsys):
 
 def test_other_numbers(home, tmp_path, tried, capsys):
     out = ['--out', tmp_path/'out']
-    tried.command('dfkd distill --rounds 0', ['distill', home/'b', '--student', 'vit_digits_student', '--source', 'teacher', '--rounds', 0, *out], 'rounds', capsys)
+    tried.command('dfkd distill --rounds 0',
+                  ['distill', home/'b', '--student', 'vit_digits_student', '--source', 'teacher', '--rounds', 0, *out],
+                  'rounds', capsys)
     tried.command('dfkd bundle --channels 2', ['bundle', *alone(home), '--channels', 2, *out], 'channels', capsys)
     tried.command('dfkd evaluate --size 0', ['evaluate', home/'s', '--data', 'digits', '--size', 0], 'size', capsys)
     tried.command('dfkd fid --dims 100', ['fid', home, home, '--dims', 100], 'dims', capsys)
     for n in ('0', '1', '-3', '900000', 'cat', 'cat,', 'cat,cat', 'cat,\x1b[2J', ' , '):
-        tried.command(f'dfkd bundle --classes {n!r}', ['bundle', *teacher(home), f'--classes={n}', *out], 'classes', capsys)
-    tried.command('a licence that is no text', ['bundle', *alone(home), '--licence', 'MIT \udcff', *out], 'licence', capsys)
+        tried.command(f'dfkd bundle --classes {n!r}', ['bundle', *teacher(home), f'--classes={n}', *out], 'classes',
+                      capsys)
+    tried.command('a licence that is no text', ['bundle', *alone(home), '--licence', 'MIT \udcff', *out], 'licence',
+                  capsys)
     assert not names(tmp_path)
 
 IGNORED = {
@@ -167,34 +200,51 @@ IGNORED = {
 @pytest.mark.parametrize('command,given', [(c, g) for c, options in IGNORED.items() for g in options])
 def test_ignored(command, given, home, tmp_path, tried, capsys):
     name, *more = command.split()
-    args = [name, *(alone(home)[:-2] if more else alone(home))] if name == 'bundle' else [name, home/'b', '--student', 'vit_digits_student']
-    tried.command(f'dfkd {command} {given}, which would be ignored', [*args, *more, *given.split(), '--out', tmp_path/'out'], given.split()[0][2:], capsys)
+    if name == 'bundle': args = [name, *(alone(home)[:-2] if more else alone(home))]
+    else: args = [name, home/'b', '--student', 'vit_digits_student']
+    tried.command(f'dfkd {command} {given}, which would be ignored',
+                  [*args, *more, *given.split(), '--out', tmp_path/'out'], given.split()[0][2:], capsys)
 
 WRONG = {
     'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
     'an address for a bundle': (['distill', 'https://example.org/b', *NOISE, '--out', '{tmp}/x'], 'is an address'),
-    'an unknown student': (['distill', '{home}/b', '--student', 'vit_smal', '--out', '{tmp}/x', '--source', 'noise'], 'unknown model'),
-    'an unknown source': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'dreams', '--out', '{tmp}/x'], 'unknown source'),
-    'a source that the bundle lacks': (['distill', '{home}/b', '--student', 'vit_digits_student', '--out', '{tmp}/x'], 'has no generator'),
-    'wild: without a folder': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:', '--out', '{tmp}/x'], 'names no file'),
-    'wild: of a folder that is not there': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:{tmp}/no', '--out', '{tmp}/x'], 'no folder'),
-    'wild: of an empty folder': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:{tmp}', '--out', '{tmp}/x'], 'pictures|images'),
-    'wild: of a file': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:{home}/w.safetensors', '--out', '{tmp}/x'], 'no folder'),
-    'wild: of an address': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:http://x.org/y', '--out', '{tmp}/x'], 'is an address'),
+    'an unknown student': (['distill', '{home}/b', '--student', 'vit_smal', '--out', '{tmp}/x', '--source', 'noise'],
+                           'unknown model'),
+    'an unknown source': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'dreams',
+                           '--out', '{tmp}/x'], 'unknown source'),
+    'a source that the bundle lacks': (['distill', '{home}/b', '--student', 'vit_digits_student', '--out', '{tmp}/x'],
+                                       'has no generator'),
+    'wild: without a folder': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:',
+                                '--out', '{tmp}/x'], 'names no file'),
+    'wild: of a folder that is not there': (['distill', '{home}/b', '--student', 'vit_digits_student',
+                                             '--source', 'wild:{tmp}/no', '--out', '{tmp}/x'], 'no folder'),
+    'wild: of an empty folder': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:{tmp}',
+                                  '--out', '{tmp}/x'], 'pictures|images'),
+    'wild: of a file': (['distill', '{home}/b', '--student', 'vit_digits_student',
+                         '--source', 'wild:{home}/w.safetensors', '--out', '{tmp}/x'], 'no folder'),
+    'wild: of an address': (['distill', '{home}/b', '--student', 'vit_digits_student',
+                             '--source', 'wild:http://x.org/y', '--out', '{tmp}/x'], 'is an address'),
     'data that are not there': (['evaluate', '{home}/s', '--data', '{tmp}/no'], 'data|folder'),
     'data that are an empty text': (['evaluate', '{home}/s', '--data', ''], 'names no file'),
     'data that are an empty folder': (['evaluate', '{home}/s', '--data', '{tmp}'], 'class|folder'),
-    'data that are a file of something else': (['evaluate', '{home}/s', '--data', '{home}/w.safetensors'], 'w.safetensors'),
+    'data that are a file of something else': (['evaluate', '{home}/s', '--data', '{home}/w.safetensors'],
+                                               'w.safetensors'),
     'data at an address': (['evaluate', '{home}/s', '--data', 'hf://datasets/mnist'], 'is an address'),
     'no student': (['evaluate', '{tmp}', '--data', 'digits'], 'holds no student'),
-    'weights that are not there': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', '{tmp}/w', '--classes', '3', *NORM, '--out', '{tmp}/x'], 'file'),
-    'weights at an address': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', 'https://x.org/w', '--classes', '3', '--out', '{tmp}/x'], 'is an address'),
-    'hf: of an address': (['bundle', '--teacher', 'hf:https://x.org/w', '--classes', '3', '--out', '{tmp}/x'], 'is an address'),
+    'weights that are not there': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', '{tmp}/w',
+                                    '--classes', '3', *NORM, '--out', '{tmp}/x'], 'file'),
+    'weights at an address': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', 'https://x.org/w',
+                               '--classes', '3', '--out', '{tmp}/x'], 'is an address'),
+    'hf: of an address': (['bundle', '--teacher', 'hf:https://x.org/w', '--classes', '3', '--out', '{tmp}/x'],
+                          'is an address'),
     'hf: without a folder': (['bundle', '--teacher', 'hf:', '--classes', '3', '--out', '{tmp}/x'], 'names no file'),
-    'neither data nor classes': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', '{home}/w.safetensors', '--out', '{tmp}/x'], 'name the classes'),
-    'torchvision without weights': (['bundle', '--teacher', 'torchvision:vit_b_16', '--classes', '3', '--out', '{tmp}/x'], 'weights'),
+    'neither data nor classes': (['bundle', '--teacher', 'vit_digits_teacher', '--weights', '{home}/w.safetensors',
+                                  '--out', '{tmp}/x'], 'name the classes'),
+    'torchvision without weights': (
+        ['bundle', '--teacher', 'torchvision:vit_b_16', '--classes', '3', '--out', '{tmp}/x'], 'weights'),
     'fid of a folder that is not there': (['fid', '{tmp}/a', '{tmp}/b'], 'no folder'),
-    'probe of a picture that is none': (['probe', '{home}/b', '{home}/w.safetensors', '--out', '{tmp}/x.png'], 'image|picture'),
+    'probe of a picture that is none': (['probe', '{home}/b', '{home}/w.safetensors', '--out', '{tmp}/x.png'],
+                                        'image|picture'),
     'an unknown command': (['destil'], 'invalid choice'),
     'an unknown option': (['fid', 'a', 'b', '--nope'], 'unrecognized'),
     'nothing after --out': (['export', 'x', '--out'], 'expected one argument'),
@@ -222,11 +272,16 @@ def fresh(tmp_path, k):
     save_file(net.state_dict(), tmp_path/'w.safetensors')
     return [*teacher(tmp_path), '--epochs', '1', '--width', '16']
 
-@pytest.mark.parametrize('what,k,y,class_names', [('labels 0, 2, 5', 6, [0, 2, 5], None), ('more names than labels', 5, [0, 1, 2], list('abcde'))])
+@pytest.mark.parametrize('what,k,y,class_names', [
+    ('labels 0, 2, 5', 6, [0, 2, 5], None),
+    ('more names than labels', 5, [0, 1, 2], list('abcde')),
+])
 def test_class_without_images(what, k, y, class_names, tmp_path, tried, capsys):
     args = fresh(tmp_path, k)
     before = [*names(tmp_path), 'x.npz']
-    tried.command(f'dfkd bundle of data with {what}', ['bundle', *args, '--data', npz(tmp_path/'x.npz', y, class_names), '--out', tmp_path/'b'], 'image|class|label', capsys)
+    tried.command(f'dfkd bundle of data with {what}',
+                  ['bundle', *args, '--data', npz(tmp_path/'x.npz', y, class_names), '--out', tmp_path/'b'],
+                  'image|class|label', capsys)
     assert names(tmp_path) == sorted(before)
 
 def test_class_of_one_image(tmp_path, tried, capsys, monkeypatch):
@@ -245,14 +300,19 @@ def test_class_of_one_image(tmp_path, tried, capsys, monkeypatch):
 
 def test_size_and_names_come_from_the_student(home, tmp_path, tried, capsys):
     x, y = get_data('digits').read('test')
-    order = np.random.default_rng(0).permutation(10)                    # another set names the same classes in another order
+    # another set names the same classes in another order
+    order = np.random.default_rng(0).permutation(10)
     swapped, x = np.argsort(order)[y.numpy()], x[:, 0].numpy()
-    np.savez(tmp_path/'swapped.npz', x_train=x, y_train=swapped, x_test=x, y_test=swapped, class_names=np.array([str(i) for i in order]))
-    np.savez(tmp_path/'large.npz', x_train=x.repeat(2, 1).repeat(2, 2), y_train=y, x_test=x.repeat(2, 1).repeat(2, 2), y_test=y)
+    np.savez(tmp_path/'swapped.npz', x_train=x, y_train=swapped, x_test=x, y_test=swapped,
+             class_names=np.array([str(i) for i in order]))
+    np.savez(tmp_path/'large.npz', x_train=x.repeat(2, 1).repeat(2, 2), y_train=y, x_test=x.repeat(2, 1).repeat(2, 2),
+             y_test=y)
     few = y < 3
-    np.savez(tmp_path/'few.npz', x_train=x[few], y_train=y[few], x_test=x[few], y_test=y[few], class_names=np.array(['0', '1', '2']))
+    np.savez(tmp_path/'few.npz', x_train=x[few], y_train=y[few], x_test=x[few], y_test=y[few],
+             class_names=np.array(['0', '1', '2']))
     def says(name):
-        assert main(['evaluate', str(home/'s'), '--data', str(tmp_path/f'{name}.npz') if name != 'digits' else name]) == 0
+        data = name if name == 'digits' else str(tmp_path/f'{name}.npz')
+        assert main(['evaluate', str(home/'s'), '--data', data]) == 0
         return capsys.readouterr().out.strip()
     right = says('digits').split()[1]
     assert says('swapped').split()[1] == right and 'at 16 pixels' in says('large')
@@ -261,22 +321,31 @@ def test_size_and_names_come_from_the_student(home, tmp_path, tried, capsys):
     assert 'of 3 of its 10 classes' in says('few') or '3' in says('few')
     tried('evaluate: three of the classes', says('few'))
     ten = 'null,one,two,three,four,five,six,seven,eight,nine'
-    assert main(['bundle', *teacher(home), '--classes', ten, '--out', str(tmp_path/'b')]) == main(['distill', str(tmp_path/'b'), *NOISE, '--out', str(tmp_path/'t')]) == 0
-    np.savez(tmp_path/'other.npz', x_train=x, y_train=y, x_test=x, y_test=y, class_names=np.array(['zero', *ten.split(',')[1:]]))
-    tried.command('evaluate: other names', ['evaluate', tmp_path/'t', '--data', tmp_path/'other.npz'], 'null.*zero', capsys)
-    tried.command('distill --data: other names', ['distill', tmp_path/'b', *NOISE, '--data', tmp_path/'other.npz', '--size', 16, '--out', tmp_path/'s'], 'null.*zero', capsys)
+    assert main(['bundle', *teacher(home), '--classes', ten, '--out', str(tmp_path/'b')]) == 0
+    assert main(['distill', str(tmp_path/'b'), *NOISE, '--out', str(tmp_path/'t')]) == 0
+    np.savez(tmp_path/'other.npz', x_train=x, y_train=y, x_test=x, y_test=y,
+             class_names=np.array(['zero', *ten.split(',')[1:]]))
+    tried.command('evaluate: other names', ['evaluate', tmp_path/'t', '--data', tmp_path/'other.npz'], 'null.*zero',
+                  capsys)
+    tried.command('distill --data: other names', ['distill', tmp_path/'b', *NOISE, '--data', tmp_path/'other.npz',
+                                                  '--size', 16, '--out', tmp_path/'s'], 'null.*zero', capsys)
     assert not (tmp_path/'s').exists()
 
 def test_grey_images_and_a_teacher_of_colours(tmp_path, tried, capsys, monkeypatch):
     monkeypatch.setattr('dfkd_nb.cli._chance', lambda K: 0)
     images(tmp_path/'data', n=16)
     save_file(create_net('vit_rgb_teacher', 2).state_dict(), tmp_path/'w.safetensors')
-    args = ['--teacher', 'vit_rgb_teacher', '--weights', str(tmp_path/'w.safetensors'), '--mean', '.5', '.5', '.5', '--std', '.5', '.5', '.5', '--epochs', '1', '--width', '16', '--size', '16']
-    tried.command('dfkd bundle: grey images, a teacher of three channels', ['bundle', *args, '--data', tmp_path/'data', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
+    args = ['--teacher', 'vit_rgb_teacher', '--weights', str(tmp_path/'w.safetensors'), '--mean', '.5', '.5', '.5',
+            '--std', '.5', '.5', '.5', '--epochs', '1', '--width', '16', '--size', '16']
+    tried.command('dfkd bundle: grey images, a teacher of three channels',
+                  ['bundle', *args, '--data', tmp_path/'data', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
     assert Bundle(tmp_path/'b').shape == (3, 16, 16)
     small = ['--student', 'vit_rgb_student', '--images', '64', '--epochs', '1']
-    tried.command('dfkd distill from it, measured on grey images', ['distill', tmp_path/'b', *small, '--data', tmp_path/'data', '--out', tmp_path/'s'], 'accuracy', capsys, code=0)
-    tried.command('dfkd evaluate on grey images', ['evaluate', tmp_path/'s', '--data', tmp_path/'data'], 'at 16 pixels', capsys, code=0)
+    tried.command('dfkd distill from it, measured on grey images',
+                  ['distill', tmp_path/'b', *small, '--data', tmp_path/'data', '--out', tmp_path/'s'], 'accuracy',
+                  capsys, code=0)
+    tried.command('dfkd evaluate on grey images', ['evaluate', tmp_path/'s', '--data', tmp_path/'data'], 'at 16 pixels',
+                  capsys, code=0)
 
 # --- interruptions
 
@@ -294,7 +363,8 @@ def interrupted(home, tmp_path, monkeypatch, capsys):
 
 def test_goes_on(interrupted, tmp_path, tried, capsys, monkeypatch):
     args, weights, when = interrupted
-    tried.command('the same command with another --epochs, refused: the work is kept', [*args, '--epochs', 0], 'epochs', capsys)
+    tried.command('the same command with another --epochs, refused: the work is kept', [*args, '--epochs', 0], 'epochs',
+                  capsys)
     assert weights.exists()
     def full(*_, **__): raise OSError(errno.ENOSPC, 'No space left on device', 'b')
     with monkeypatch.context() as m:
@@ -305,20 +375,26 @@ def test_goes_on(interrupted, tmp_path, tried, capsys, monkeypatch):
     (tmp_path/'b.work/.lock').touch()
     seen = {}
     real = bundle_module.save_bundle
-    monkeypatch.setattr(bundle_module, 'save_bundle', lambda *a, **kw: (seen.update(when=weights.stat().st_mtime_ns), real(*a, **kw))[1])
+    def looks(*a, **kw):
+        seen['when'] = weights.stat().st_mtime_ns
+        return real(*a, **kw)
+    monkeypatch.setattr(bundle_module, 'save_bundle', looks)
     assert main(args) == 0 and seen['when'] == when, 'the generator is not trained twice'
     assert sorted(p.name for p in tmp_path.iterdir()) == ['b', 'b.memorisation.png']
-    tried('Ctrl-C after the training of the generator, then a full disk, then the same command', 'goes on; nothing but the bundle and its picture is left')
+    tried('Ctrl-C after the training of the generator, then a full disk, then the same command',
+          'goes on; nothing but the bundle and its picture is left')
 
 def test_two_at_once(home, tmp_path, tried, capsys):
     (tmp_path/'b.work').mkdir()
     with FileLock(tmp_path/'b.work/.lock'):
-        tried.command('two commands for one --out', ['bundle', *alone(home), '--out', tmp_path/'b'], 'another dfkd is at work', capsys)
+        tried.command('two commands for one --out', ['bundle', *alone(home), '--out', tmp_path/'b'],
+                      'another dfkd is at work', capsys)
 
 def test_refused_teacher_leaves_nothing(tmp_path, tried, capsys):
     args = fresh(tmp_path, 10)
     before = names(tmp_path)
-    tried.command('dfkd bundle: a teacher that guesses', ['bundle', *args, '--data', 'digits', '--out', tmp_path/'b'], 'hardly more than chance', capsys)
+    tried.command('dfkd bundle: a teacher that guesses', ['bundle', *args, '--data', 'digits', '--out', tmp_path/'b'],
+                  'hardly more than chance', capsys)
     assert names(tmp_path) == before
 
 # --- one line, whatever happens
@@ -328,13 +404,15 @@ ERRORS = {
     'no permission': (PermissionError(errno.EACCES, 'Permission denied', 'x'), 2, 'Permission denied'),
     'too long a name': (OSError(errno.ENAMETOOLONG, 'File name too long', 'x'), 2, 'too long'),
     'a failing disk': (OSError(errno.EIO, 'Input/output error', 'x'), 1, 'use --verbose'),
-    'an error of PyTorch': (RuntimeError('shapes do\nnot match'), 1, 'RuntimeError: shapes do not match .use --verbose'),
+    'an error of PyTorch': (RuntimeError('shapes do\nnot match'), 1,
+                            'RuntimeError: shapes do not match .use --verbose'),
     'no memory': (MemoryError(), 1, 'not enough memory'),
     'no memory of a GPU': (RuntimeError('CUDA out of memory'), 1, 'not enough memory|out of memory'),
     'an assertion': (AssertionError(), 1, 'AssertionError'),
     'a missing key': (KeyError('x'), 1, 'KeyError'),
     'endless recursion': (RecursionError('maximum recursion depth exceeded'), 1, 'RecursionError'),
-    'text in no encoding': (UnicodeEncodeError('utf-8', '\udcff', 0, 1, 'surrogates not allowed'), 1, 'UnicodeEncodeError'),
+    'text in no encoding': (UnicodeEncodeError('utf-8', '\udcff', 0, 1, 'surrogates not allowed'), 1,
+                            'UnicodeEncodeError'),
     'Ctrl-C': (KeyboardInterrupt(), 130, 'the same command goes on'),
     'an error of several lines': (ValueError('one\ntwo\x1b[2J'), 2, 'one two'),
 }
@@ -349,21 +427,31 @@ def test_errors(what, tried, capsys, monkeypatch):
 def test_verbose(capsys, monkeypatch, tried):
     def fail(*_): raise RuntimeError('inside')
     monkeypatch.setattr(bundle_module, 'load_student', fail)
-    for args in (['evaluate', 's', '--data', 'digits', '--verbose'], ['--verbose', 'evaluate', 's', '--data', 'digits']):
+    for args in (
+            ['evaluate', 's', '--data', 'digits', '--verbose'],
+            ['--verbose', 'evaluate', 's', '--data', 'digits'],
+    ):
         assert main(args) == 1
         err = capsys.readouterr().err
         assert 'Traceback' in err and 'in fail' in err
     tried('--verbose, before or behind the command', 'shows the traceback')
 
 def test_help_is_quick():
-    code = "import sys; from dfkd_nb.cli import main; assert main(['--help']) == main(['bundle', '--help']) == main([]) == 0; assert main(['bundle', '--epochs', 'x']) == 2; assert not {'torch', 'pandas', 'timm', 'numpy'} & sys.modules.keys()"
+    code = """
+import sys
+from dfkd_nb.cli import main
+assert main(['--help']) == main(['bundle', '--help']) == main([]) == 0
+assert main(['bundle', '--epochs', 'x']) == 2
+assert not {'torch', 'pandas', 'timm', 'numpy'} & sys.modules.keys()
+"""
     got = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert got.returncode == 0, got.stderr
 
 @pytest.mark.parametrize('encoding', ['ascii', 'latin-1', 'cp1252'])
 def test_encodings(encoding, tried):
     for args in (['bundle', '--help'], ['λ\udcff']):
-        got = subprocess.run([*DFKD, *args], capture_output=True, env={**os.environ, 'PYTHONIOENCODING': encoding, 'PYTHONUTF8': '1'})
+        got = subprocess.run([*DFKD, *args], capture_output=True,
+                             env={**os.environ, 'PYTHONIOENCODING': encoding, 'PYTHONUTF8': '1'})
         assert b'Traceback' not in got.stderr and got.returncode == (0 if '--help' in args else 2), got.stderr
     tried(f'a terminal of {encoding}', 'what it cannot show is escaped')
 
@@ -375,7 +463,8 @@ def test_nobody_reads(tried):
     assert not got.stderr and got.returncode == 141
     tried('dfkd --help | true', 'exit code 141, without a word')
     if Path('/dev/full').exists():
-        with open('/dev/full', 'w') as full: got = subprocess.run([*DFKD, '--help'], stdout=full, stderr=subprocess.PIPE, text=True)
+        with open('/dev/full', 'w') as full:
+            got = subprocess.run([*DFKD, '--help'], stdout=full, stderr=subprocess.PIPE, text=True)
         assert got.returncode == 2 and got.stderr.count('\n') == 1 and 'No space left' in got.stderr
         tried('dfkd --help > /dev/full', f'exit code 2: {got.stderr}')
 
@@ -385,21 +474,32 @@ def test_nobody_reads(tried):
 def hub(tmp_path):
     "A folder of Hugging Face, of a teacher that calls its classes in an order of its own"
     from transformers import ViTConfig, ViTForImageClassification
-    config = ViTConfig(image_size=16, patch_size=4, num_channels=1, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-                       id2label={0: 'dog', 1: 'cat', 2: 'bird'}, label2id={'dog': 0, 'cat': 1, 'bird': 2})
+    config = ViTConfig(image_size=16, patch_size=4, num_channels=1, hidden_size=16, num_hidden_layers=1,
+                       num_attention_heads=2, intermediate_size=32, id2label={0: 'dog', 1: 'cat', 2: 'bird'},
+                       label2id={'dog': 0, 'cat': 1, 'bird': 2})
     ViTForImageClassification(config).save_pretrained(tmp_path/'hub')
     return ['--teacher', f'hf:{tmp_path}/hub', '--mean', '.5', '--std', '.5']
 
 def test_names_of_a_teacher(hub, tmp_path, tried, capsys, monkeypatch):
     monkeypatch.setattr('dfkd_nb.cli._chance', lambda K: 0)
-    tried.command('dfkd bundle of a teacher that names its classes, without --classes', ['bundle', *hub, '--out', tmp_path/'a'], 'Bundle', capsys, code=0)
+    tried.command('dfkd bundle of a teacher that names its classes, without --classes',
+                  ['bundle', *hub, '--out', tmp_path/'a'], 'Bundle', capsys, code=0)
     assert Bundle(tmp_path/'a').classes == ['dog', 'cat', 'bird']
-    tried.command('with --classes in another order', ['bundle', *hub, '--classes', 'cat,dog,bird', '--out', tmp_path/'x'], 'order', capsys)
+    tried.command('with --classes in another order',
+                  ['bundle', *hub, '--classes', 'cat,dog,bird', '--out', tmp_path/'x'], 'order', capsys)
     tried.command('with --classes 4 for 3', ['bundle', *hub, '--classes', '4', '--out', tmp_path/'x'], '4', capsys)
-    for folder, classes in (('same', ('bird', 'cat', 'dog')), ('other', ('bird', 'cat', 'horse')), ('few', ('cat', 'dog'))): images(tmp_path/folder, classes)
+    for folder, classes in (
+            ('same', ('bird', 'cat', 'dog')),
+            ('other', ('bird', 'cat', 'horse')),
+            ('few', ('cat', 'dog')),
+    ):
+        images(tmp_path/folder, classes)
     quick = ['--epochs', '1', '--width', '16', '--size', '16']
-    tried.command('with data whose folders have the same names', ['bundle', *hub, *quick, '--data', tmp_path/'same', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
+    tried.command('with data whose folders have the same names',
+                  ['bundle', *hub, *quick, '--data', tmp_path/'same', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
     assert Bundle(tmp_path/'b').classes == ['dog', 'cat', 'bird']
-    tried.command('with data of other names', ['bundle', *hub, *quick, '--data', tmp_path/'other', '--out', tmp_path/'x'], 'horse', capsys)
-    tried.command('with data of two of its three classes', ['bundle', *hub, *quick, '--data', tmp_path/'few', '--out', tmp_path/'x'], 'bird|class', capsys)
+    tried.command('with data of other names',
+                  ['bundle', *hub, *quick, '--data', tmp_path/'other', '--out', tmp_path/'x'], 'horse', capsys)
+    tried.command('with data of two of its three classes',
+                  ['bundle', *hub, *quick, '--data', tmp_path/'few', '--out', tmp_path/'x'], 'bird|class', capsys)
     assert not list(tmp_path.glob('x*'))
