@@ -1,4 +1,5 @@
-"`make alone`: each notebook by itself, as when it is the first thing run on the machine: no parameters, an empty folder of runs."
+"""`make alone`: each notebook by itself, as when it is the first thing run on the machine: no parameters, an empty
+folder of runs."""
 import argparse, os, subprocess, sys, tempfile, time
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,8 @@ LIMIT = 180     # seconds, on two cores
 def alone(nb):
     "(seconds, what went wrong or '')"
     with tempfile.TemporaryDirectory() as tmp:
-        env, start = os.environ | dict(DFKD_RUNS=f'{tmp}/runs', OMP_NUM_THREADS='2', MKL_NUM_THREADS='2'), time.time()
+        env = os.environ | dict(DFKD_RUNS=f'{tmp}/runs', OMP_NUM_THREADS='2', MKL_NUM_THREADS='2')
+        start = time.time()
         rc = subprocess.run([sys.executable, ROOT/'tools/execute.py', nb, f'{tmp}/{nb.name}'], env=env).returncode
         took = time.time() - start
     return took, 'failed' if rc else f'over {LIMIT} s' if took > LIMIT else ''
@@ -21,7 +23,9 @@ def main(args=None):
     p.add_argument('--rotate', action='store_true', help='one of them, by the day of the year')
     a, nbs = p.parse_args(args), numbered()
     if a.nb:
-        if unknown := set(a.nb) - {n.stem for n in nbs}: p.error(f"no notebook {', '.join(sorted(unknown))}: there are {', '.join(n.stem for n in nbs)}")
+        names = [n.stem for n in nbs]
+        if unknown := sorted(set(a.nb) - {*names}):
+            p.error(f"no notebook {', '.join(unknown)}: there are {', '.join(names)}")
         nbs = [n for n in nbs if n.stem in a.nb]
     if a.rotate: nbs = [nbs[date.today().timetuple().tm_yday % len(nbs)]]
     rows = [(n.stem, *alone(n)) for n in nbs]

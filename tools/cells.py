@@ -1,4 +1,5 @@
-"What every tool needs to know of a notebook: its cells' source, tags and nbdev directives, its module and its parameters. Standard library only."
+"""What every tool needs to know of a notebook: its cells' source, tags and nbdev directives, its module and its
+parameters. Standard library only."""
 import ast, json, os, re, sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -7,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
 
 def use_this_package(environ=os.environ):
-    "The package of this checkout, for this process and those that it starts: it may be installed nowhere, or that of another."
+    """The package of this checkout, for this process and those that it starts: it may be installed nowhere, or that of
+    another."""
     if str(ROOT) not in sys.path: sys.path.insert(0, str(ROOT))
     paths = environ.get('PYTHONPATH', '').split(os.pathsep)
     if str(ROOT) not in paths: environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), *filter(None, paths)])
@@ -51,7 +53,8 @@ def directives(cell):
 def evals(cell): return directives(cell).get('eval', 'true').lower() != 'false'
 
 def runs(cell):
-    "Whether a run executes this cell: `cuda` and `net` mark what needs a GPU or a network, tried by `nbdev-test --flags` and never part of a run."
+    """Whether a run executes this cell: `cuda` and `net` mark what needs a GPU or a network, tried by
+    `nbdev-test --flags` and never part of a run."""
     return cell['cell_type'] == 'code' and evals(cell) and not {'cuda', 'net'} & directives(cell).keys()
 
 def module(nb):
@@ -62,10 +65,14 @@ def parameter_cells(nb): return [c for c in nb['cells'] if 'parameters' in tags(
 
 def declared(nb):
     "Names assigned in the notebook's one `parameters` cell; none when there is no such cell."
-    return [n.id for c in parameter_cells(nb) for stmt in ast.parse(source(c)).body if isinstance(stmt, (ast.Assign, ast.AnnAssign))
-            for t in getattr(stmt, 'targets', None) or [stmt.target] for n in ast.walk(t) if isinstance(n, ast.Name)]
+    statements = [s for c in parameter_cells(nb) for s in ast.parse(source(c)).body]
+    assigned = [s for s in statements if isinstance(s, (ast.Assign, ast.AnnAssign))]
+    targets = [t for s in assigned for t in getattr(s, 'targets', None) or [s.target]]
+    return [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
 
 def library(nb, pkg='dfkd_nb'):
-    "The lines by which a notebook imports the package's modules, its own last: what its stage cells need to run without the rest."
-    lines = re.findall(rf'^from {pkg}\.\w+ import \*', '\n'.join(source(c) for c in nb['cells'] if c['cell_type'] == 'code'), re.M)
+    """The lines by which a notebook imports the package's modules, its own last: what its stage cells need to run
+    without the rest."""
+    code = '\n'.join(source(c) for c in nb['cells'] if c['cell_type'] == 'code')
+    lines = re.findall(rf'^from {pkg}\.\w+ import \*', code, re.M)
     return '\n'.join(dict.fromkeys(lines + [f'from {pkg}.{module(nb)} import *']))

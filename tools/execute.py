@@ -1,4 +1,5 @@
-"Execute a notebook by papermill into another file: parameters are checked first, nbdev's `eval: false` is heeded, `--stages` computes only."
+"""Execute a notebook by papermill into another file: parameters are checked first, nbdev's `eval: false` is heeded,
+`--stages` computes only."""
 import argparse, logging, os, re, sys, threading, time
 from pathlib import Path
 import nbformat, yaml
@@ -6,11 +7,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cells import declared, library, parameter_cells, read, runs, tags
 
 def refusal(nb, name, params):
-    "Why these parameters cannot be given to this notebook, or None. papermill itself only warns, and then runs the defaults."
+    """Why these parameters cannot be given to this notebook, or None. papermill itself only warns, and then runs the
+    defaults."""
     if not params: return None
-    if (n := len(parameter_cells(nb))) != 1: return f'{name}: needs exactly one cell tagged `parameters` to be given any, has {n}'
-    if unknown := sorted(params.keys() - set(names := declared(nb))):
-        return f"{name}: does not declare {', '.join(unknown)}; declared are {', '.join(names) or 'none'}"
+    n, names = len(parameter_cells(nb)), declared(nb)
+    if n != 1: return f'{name}: needs exactly one cell tagged `parameters` to be given any, has {n}'
+    unknown = sorted(params.keys() - {*names})
+    if not unknown: return None
+    return f"{name}: does not declare {', '.join(unknown)}; declared are {', '.join(names) or 'none'}"
 
 def prepared(nb, stages=False):
     "The notebook to execute: cells that papermill must not run made raw; with `stages`, only what computes."
@@ -34,26 +38,34 @@ def follow(pid):
     threading.Thread(target=watch, daemon=True).start()
 
 def execute(src, dst, params=None, stages=False):
-    "Run `src` in its own folder into `dst`; returns an exit code, and leaves the executed notebook, traceback and all, at `dst`."
+    """Run `src` in its own folder into `dst`; returns an exit code, and leaves the executed notebook, traceback and
+    all, at `dst`."""
     src, dst = Path(src).resolve(), Path(dst).resolve()
-    if src == dst: print(f'{src.name}: would write over its input', file=sys.stderr); return 2
-    if why := refusal(read(src), src.name, params): print(why, file=sys.stderr); return 2
+    why = f'{src.name}: would write over its input' if src == dst else refusal(read(src), src.name, params)
+    if why:
+        print(why, file=sys.stderr)
+        return 2
     from papermill import execute_notebook
     logging.getLogger('papermill').setLevel(logging.ERROR)      # it warns of parameters assigned as a tuple
     dst.parent.mkdir(parents=True, exist_ok=True)
-    bar = dict(desc=' '.join([src.stem, *(str(params[k]) for k in ('dataset', 'seed') if k in (params or {}))]), mininterval=.1 if sys.stderr.isatty() else 10)
+    told = [str(params[k]) for k in ('dataset', 'seed') if k in (params or {})]
+    bar = {'desc': ' '.join([src.stem, *told]), 'mininterval': .1 if sys.stderr.isatty() else 10}
     nb = prepared(nbformat.read(src, as_version=4), stages)
-    quiet = ['--IPKernelApp.log_level=ERROR']       # ipykernel warns at every start that a local kernel's TCP is not encrypted
-    try: execute_notebook(nb, dst, parameters=params, kernel_name='python3', cwd=src.parent, progress_bar=bar, extra_arguments=quiet)
+    # ipykernel warns at every start that a local kernel's TCP is not encrypted
+    quiet = ['--IPKernelApp.log_level=ERROR']
+    try:
+        execute_notebook(nb, dst, parameters=params, kernel_name='python3', cwd=src.parent, progress_bar=bar,
+                         extra_arguments=quiet)
     except Exception as e:
         plain = re.sub(r'\x1b\[[\d;]*m', '', str(e)).strip().splitlines()
-        print('\n'.join([f'{src.name} failed:', *plain[-15:], f'(the executed notebook: {dst})']), file=sys.stderr)
+        print(f'{src.name} failed:', *plain[-15:], f'(the executed notebook: {dst})', sep='\n', file=sys.stderr)
         return 1
     return 0
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('notebook'); p.add_argument('out')
+    p.add_argument('notebook')
+    p.add_argument('out')
     p.add_argument('-y', '--yaml', default='', help="parameters, as in 'dataset: digits' or '{seed: 1, out: build}'")
     p.add_argument('--stages', action='store_true', help='only the cells tagged parameters or stage')
     a = p.parse_args(args)

@@ -1,14 +1,16 @@
-"""`make lowest`: an environment of exactly the lower bounds in settings.ini, and the tests in it. `lowest.py [pytest's arguments]`
+"""`make lowest`: an environment of exactly the lower bounds in settings.ini, and the tests in it.
+`lowest.py [pytest's arguments]`
 
-It lies in build/lowest and takes some GB, for a second torch; what is there is used again. Everything that the bounds do not
-name is as new as they allow. uv installs it faster than pip, where it is found."""
+It lies in build/lowest and takes some GB, for a second torch; what is there is used again. Everything that the bounds
+do not name is as new as they allow. uv installs it faster than pip, where it is found."""
 import os, re, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT, settings
 
 HOME   = ROOT/'build'/'lowest'
-QUICK  = ['tests', '--ignore', 'tests/test_parallel.py', '-n', '2', '--dist', 'worksteal']     # several processes train there, for minutes
+# in the one left out, several processes train, for minutes
+QUICK  = ['tests', '--ignore', 'tests/test_parallel.py', '-n', '2', '--dist', 'worksteal']
 GROUPS = 'requirements', 'dev_requirements'
 
 def pins(cfg):
@@ -36,7 +38,8 @@ def environment(home=HOME):
 
 def main(args=None):
     python = environment()
-    env = os.environ | dict(OMP_NUM_THREADS='1', MPLBACKEND='Agg', DFKD_TRIED=str(HOME/'tried'), PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | dict(OMP_NUM_THREADS='1', MPLBACKEND='Agg', DFKD_TRIED=str(HOME/'tried'), PATH=path)
     return subprocess.run([python, '-m', 'pytest', *(args or QUICK)], cwd=ROOT, env=env).returncode
 
 if __name__ == '__main__': sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,5 @@
-"`make outputs`: copies the outputs of executed notebooks back into nbs/, where they read well on the web. Source cells stay as they are."
+"""`make outputs`: copies the outputs of executed notebooks back into nbs/, where they read well on the web. Source
+cells stay as they are."""
 import argparse, json, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
@@ -15,11 +16,14 @@ def homeless(out):
     return json.loads(json.dumps(out).replace(f'{ROOT}/', '').replace(str(ROOT), '.'))
 
 def carry(nb, executed):
-    "Gives `nb` the outputs of its executed copy, matched by cell id; returns the ids of cells that were edited since, whose outputs stay."
-    ran, edited = {c['id']: c for c in executed['cells'] if c['cell_type'] == 'code'}, []
+    """Gives `nb` the outputs of its executed copy, matched by cell id; returns the ids of cells that were edited since,
+    whose outputs stay."""
+    ran = {c['id']: c for c in executed['cells'] if c['cell_type'] == 'code'}
+    edited = []
     for c in nb['cells']:
         if not runs(c): continue
-        if (r := ran.get(c['id'])) is None or source(r) != source(c): edited.append(c['id'])
+        r = ran.get(c['id'])
+        if r is None or source(r) != source(c): edited.append(c['id'])
         else: c['outputs'] = [homeless(o) for o in r['outputs'] if shown(o)]
     return edited
 
@@ -27,15 +31,21 @@ def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('folder', nargs='?', default=ROOT/'build/smoke/notebooks', type=Path)
     p.add_argument('--nbs', default=NBS, type=Path)
-    a, done = p.parse_args(args), []
+    a = p.parse_args(args)
+    done = []
     for path in sorted(a.nbs.glob('*.ipynb')):
-        if not (ran := a.folder/path.name).exists(): continue
+        ran = a.folder/path.name
+        if not ran.exists(): continue
         nb = read(path)
-        if edited := carry(nb, read(ran)): print(f"{path.name}: edited since it was run, outputs left as they were: cells {', '.join(edited)}")
+        if edited := carry(nb, read(ran)):
+            print(f"{path.name}: edited since it was run, outputs left as they were: cells {', '.join(edited)}")
         write(nb, path)
         subprocess.run([Path(sys.executable).parent/'nbdev-clean', '--fname', path], cwd=ROOT, check=True)
         done.append(path.name)
-    print(f"outputs copied into: {', '.join(done)}" if done else f'no executed notebooks in {a.folder}: run `make paper`')
-    return 0 if done else 1
+    if not done:
+        print(f'no executed notebooks in {a.folder}: run `make paper`')
+        return 1
+    print(f"outputs copied into: {', '.join(done)}")
+    return 0
 
 if __name__ == '__main__': sys.exit(main())

@@ -6,23 +6,32 @@ from cells import NBS, ROOT, directives, read, settings, site_url, source, text
 
 def output(out):
     "One output as Markdown: its text/markdown, else its plain text."
-    if out['output_type'] == 'stream': return f"```\n{text(out['text']).rstrip()}\n```" if out['name'] == 'stdout' else ''
+    if out['output_type'] == 'stream': return fenced(out['text']) if out['name'] == 'stdout' else ''
     data = out.get('data', {})
     if 'text/markdown' in data: return text(data['text/markdown']).strip()
-    return f"```\n{text(data['text/plain']).rstrip()}\n```" if 'text/plain' in data else ''
+    return fenced(data['text/plain']) if 'text/plain' in data else ''
+
+def fenced(lines): return f'```\n{text(lines).rstrip()}\n```'
 
 def code(cell):
-    d, outs = directives(cell), [o for o in map(output, cell['outputs']) if o]
+    "The parts that a code cell gives: what is shown of its source, and its outputs."
+    d = directives(cell)
+    outs = [o for o in map(output, cell['outputs']) if o]
     if 'default_exp' in d: return []
     if 'hide' in d or d.get('echo') == 'false': return outs
-    src = '\n'.join(l for l in source(cell).splitlines() if not l.lstrip().startswith('#|')).strip()
+    src = '\n'.join(line for line in source(cell).splitlines() if not line.lstrip().startswith('#|')).strip()
     return [f'```python\n{src}\n```', *outs] if src else outs
 
 def render(nb, cfg):
+    "README.md, of the notebook and the settings."
     parts = ['<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->']
-    for c in nb['cells']: parts += code(c) if c['cell_type'] == 'code' else [source(c).strip()] if c['cell_type'] == 'markdown' else []
-    md = '\n\n'.join(p for p in parts if p).replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg)) + '\n'
-    return re.sub(r'\]\((?=\d\d\w*\.ipynb)', '](nbs/', md.replace('](../', ']('))     # links of nbs/index.ipynb, seen from the top
+    for c in nb['cells']:
+        if c['cell_type'] == 'code': parts += code(c)
+        elif c['cell_type'] == 'markdown': parts.append(source(c).strip())
+    md = '\n\n'.join(p for p in parts if p) + '\n'
+    md = md.replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg))
+    # links of nbs/index.ipynb, seen from the top
+    return re.sub(r'\]\((?=\d\d\w*\.ipynb)', '](nbs/', md.replace('](../', ']('))
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)

@@ -1,6 +1,8 @@
-"""`make release`: what a scale has to give away, as archives in build/release/<scale>: bundles (teacher, class probes, generator, card) and students (weights, ONNX, int8, card). `release.py [SCALE]`
+"""`make release`: what a scale has to give away, as archives in build/release/<scale>: bundles (teacher, class probes,
+generator, card) and students (weights, ONNX, int8, card). `release.py [SCALE]`
 
-Results are those of paper_figures/<scale>. Teachers and generators come from the runs of `make paper SCALE=…`, in a fresh clone from the finished stages that travel with the repository."""
+Results are those of paper_figures/<scale>. Teachers and generators come from the runs of `make paper SCALE=…`, in a
+fresh clone from the finished stages that travel with the repository."""
 import argparse, hashlib, json, shutil, sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,46 +24,63 @@ def run_of(result):
 
 def bundle(out, dataset, results, licence):
     "The bundle of a data set's seed 0; says what is missing."
-    want = {stage: next((r for r in results if r['stage'] == stage and r['dataset'] == dataset and r['seed'] == 0 and r['variant'] == 'default'), None) for stage in ('teacher', 'probes', 'generator')}
-    runs = {k: run_of(r) if r else None for k, r in want.items()}
-    if missing := [k for k, r in runs.items() if r is None]: return f"no bundle of {dataset}: {', '.join(missing)} not in runs/"
+    first = [r for r in results if r['dataset'] == dataset and r['seed'] == 0 and r['variant'] == 'default']
+    runs = {}
+    for stage in ('teacher', 'probes', 'generator'):
+        result = next((r for r in first if r['stage'] == stage), None)
+        runs[stage] = run_of(result) if result else None
+    if missing := [stage for stage, run in runs.items() if run is None]:
+        return f"no bundle of {dataset}: {', '.join(missing)} not in runs/"
     data = get_data(dataset)
-    save_bundle(out, runs['teacher'], runs['probes'], runs['generator'], data.classes, licence, memorisation(runs['generator'], data)[0])
+    copied = memorisation(runs['generator'], data)[0]
+    save_bundle(out, runs['teacher'], runs['probes'], runs['generator'], data.classes, licence, copied)
 
 def student(out, weights, result, licence):
     "A student's weights, ONNX files and card."
     out.mkdir(parents=True)
     run, p = SimpleNamespace(result=result, weights=load_tree(weights)), result['params']
-    shutil.copy(weights, out/'weights.safetensors')                    # with result.json, as `dfkd distill` writes a student
-    if result['stage'] == 'detr_student': export_onnx(load_detector(run), out/'student.onnx', p['classes'], shape=p['shape'])
+    shutil.copy(weights, out/'weights.safetensors')                    # with result.json, as `dfkd distill` writes it
+    onnx = out/'student.onnx'
+    if result['stage'] == 'detr_student': export_onnx(load_detector(run), onnx, p['classes'], shape=p['shape'])
     else:
-        quantize(export_onnx(load_classifier(run), out/'student.onnx', get_data(result['dataset']).classes), out/'student.int8.onnx')
-    card = {'made_by': f'dfkd_nb {__version__}', 'licence': licence, **{k: result[k] for k in ('dataset', 'rung', 'model', 'seed', 'metrics') if k in result}, 'real_images_read': result['images_read'],
-            'files': {f.name: f.stat().st_size for f in sorted(out.iterdir())}, 'use': 'examples/onnx_predict.py student.onnx IMAGE; load_student of dfkd_nb.bundle for PyTorch'}
+        export_onnx(load_classifier(run), onnx, get_data(result['dataset']).classes)
+        quantize(onnx, out/'student.int8.onnx')
+    card = {'made_by': f'dfkd_nb {__version__}', 'licence': licence}
+    card |= {k: result[k] for k in ('dataset', 'rung', 'model', 'seed', 'metrics') if k in result}
+    card |= {'real_images_read': result['images_read'],
+             'files': {f.name: f.stat().st_size for f in sorted(out.iterdir())},
+             'use': 'examples/onnx_predict.py student.onnx IMAGE; load_student of dfkd_nb.bundle for PyTorch'}
     (out/'card.yaml').write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
-    (out/'result.json').write_text(json.dumps({**result, 'weights': weights_hash(_flat(run.weights))}, indent=1), encoding='utf-8')
+    result = {**result, 'weights': weights_hash(_flat(run.weights))}
+    (out/'result.json').write_text(json.dumps(result, indent=1), encoding='utf-8')
     if result['stage'] == 'student': card_student(out, get_data(result['dataset']).classes, licence)
 
 def main(args=None, root=ROOT):
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     p.add_argument('scale', nargs='?', default='smoke')
     p.add_argument('--out', type=Path, help='default: build/release/<scale>')
     a = p.parse_args(args)
-    home, out, licence = root/'paper_figures'/a.scale, a.out or root/'build'/'release'/a.scale, settings(root)['license']
-    results = [json.loads(f.read_text(encoding='utf-8')) for f in sorted((home/'results').glob('*.json')) if not f.name.endswith('.run.json')]
-    if not results: print(f'no results in {home}: run `make paper SCALE={a.scale}`', file=sys.stderr); return 2
+    home, out = root/'paper_figures'/a.scale, a.out or root/'build'/'release'/a.scale
+    licence = settings(root)['license']
+    files = [f for f in sorted((home/'results').glob('*.json')) if not f.name.endswith('.run.json')]
+    if not files:
+        print(f'no results in {home}: run `make paper SCALE={a.scale}`', file=sys.stderr)
+        return 2
+    results = {f.stem: json.loads(f.read_text(encoding='utf-8')) for f in files}
     shutil.rmtree(out, ignore_errors=True)
     name, made = f'dfkd_nb-{__version__}-{a.scale}', []
-    for dataset in sorted({r['dataset'] for r in results if r['stage'] == 'teacher'}):
+    for dataset in sorted({r['dataset'] for r in results.values() if r['stage'] == 'teacher'}):
         folder = out/f'{name}-{dataset}.bundle'
-        if why := bundle(folder, dataset, results, licence): print(why)
+        if why := bundle(folder, dataset, results.values(), licence): print(why)
         else: made.append(folder)
     for w in sorted((home/'weights').glob('*.safetensors')):
-        result = json.loads((home/'results'/f'{w.stem}.json').read_text(encoding='utf-8'))
-        student(folder := out/f"{name}-{result['dataset']}-student", w, result, licence)
+        result = results[w.stem]
+        folder = out/f"{name}-{result['dataset']}-student"
+        student(folder, w, result, licence)
         made.append(folder)
     archives = [Path(shutil.make_archive(str(f), 'zip', f.parent, f.name)) for f in made]
-    (out/'SHA256SUMS').write_text(''.join(f'{hashlib.sha256(z.read_bytes()).hexdigest()}  {z.name}\n' for z in archives), encoding='utf-8')
+    sums = [f'{hashlib.sha256(z.read_bytes()).hexdigest()}  {z.name}\n' for z in archives]
+    (out/'SHA256SUMS').write_text(''.join(sums), encoding='utf-8')
     for z in archives: print(f'{z.stat().st_size/1e6:7.2f} MB  {z.name}')
     return 0 if made else 1
 

@@ -1,4 +1,5 @@
-"""`make site`: the notebooks as papermill executed them, an API reference and a gallery, as a static site in build/site/html. It needs no other server.
+"""`make site`: the notebooks as papermill executed them, an API reference and a gallery, as a static site in
+build/site/html. It needs no other server.
 
 Pages come from build/<scale>/notebooks where `make paper` has run, else from nbs/ with their committed outputs."""
 import argparse, ast, json, os, re, shutil, subprocess, sys, time
@@ -14,10 +15,15 @@ SITE   = ROOT/'build'/'site'
 STUDY  = 'digits'       # the committed study that the front page and the gallery speak of
 LONG   = 25             # lines of code from which a cell is folded
 
+# --- notebooks as pages
+
 def relinked(text, repo, branch):
-    "Links out of nbs/ as links of the site: pages stay pages, committed figures are copied, all else is in the repository."
-    text = re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text).replace('{repo_url}', repo)       # the reader is there already
-    text = re.sub(r'\]\(\.\./paper_figures/(\w+)/summary\.md\)', lambda m: '](summary.md)' if m[1] == STUDY else m[0], text)
+    """Links out of nbs/ as links of the site: pages stay pages, committed figures are copied, all else is in the
+    repository."""
+    # the reader is there already
+    text = re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text).replace('{repo_url}', repo)
+    text = re.sub(r'\]\(\.\./paper_figures/(\w+)/summary\.md\)',
+                  lambda m: '](summary.md)' if m[1] == STUDY else m[0], text)
     text = re.sub(r'(!\[[^\]]*\]\()\.\./(paper_figures/)', r'\1\2', text)
     return re.sub(r'(?<!!)(\[[^\]]*\]\()\.\./', rf'\1{repo}/blob/{branch}/', text)
 
@@ -25,116 +31,169 @@ def page(nb, repo, branch):
     "A notebook as a page: directives gone, hidden code out, long code folded, no progress bars."
     cells = []
     for c in nb['cells']:
-        d, c = directives(c), json.loads(json.dumps(c))
-        text = source(c)
-        if c['cell_type'] == 'markdown': set_source(c, relinked(text, repo, branch))
-        elif c['cell_type'] == 'code':
-            c['outputs'] = [homeless(o) for o in c.get('outputs', []) if shown(o)]
-            for o in c['outputs']:
-                if md := o.get('data', {}).get('text/markdown'): o['data'] = {'text/markdown': relinked(''.join(md), repo, branch)}
-            body = re.sub(r'^#\s*\|.*\n?', '', text, flags=re.M).strip('\n')
-            if 'injected-parameters' in tags(c) or not (body or c['outputs']): continue
-            c['metadata'] = {'tags': ['remove-input'] if 'hide' in d else ['hide-input'] if body.count('\n') >= LONG else []}
-            if 'hide' in d and not c['outputs']: continue
+        hidden, c = 'hide' in directives(c), json.loads(json.dumps(c))
+        if c['cell_type'] == 'markdown':
+            set_source(c, relinked(source(c), repo, branch))
+            cells.append(c)
+        elif c['cell_type'] == 'code' and 'injected-parameters' not in tags(c):
+            c['outputs'] = [output(o, repo, branch) for o in c.get('outputs', []) if shown(o)]
+            body = re.sub(r'^#\s*\|.*\n?', '', source(c), flags=re.M).strip('\n')
+            if not c['outputs'] and (hidden or not body): continue
+            folded = ['hide-input'] if body.count('\n') >= LONG else []
+            c['metadata'] = {'tags': ['remove-input'] if hidden else folded}
             set_source(c, body)
-        else: continue
-        cells.append(c)
+            cells.append(c)
     return {**nb, 'cells': cells}
 
+def output(out, repo, branch):
+    "An output as it is shown: without this machine's paths, its links those of the site."
+    out = homeless(out)
+    if md := out.get('data', {}).get('text/markdown'):
+        out['data'] = {'text/markdown': relinked(''.join(md), repo, branch)}
+    return out
+
 def executed(path, scale):
-    "The notebook as it was last executed in bulk, when it is still the same."
+    "(the notebook as it was last executed in bulk, True) when it is still the same, else (as it is, False)."
     ran = ROOT/'build'/scale/'notebooks'/path.name
     if path.stem == 'index': ran = ROOT/'build'/'index'/path.name
-    if ran.exists():
-        new, old = read(ran), read(path)
-        have = {c['id']: source(c) for c in new['cells']}
-        if all(have.get(c['id']) == source(c) for c in old['cells'] if c['cell_type'] == 'code'): return {**new, 'metadata': old['metadata'], 'cells': [
-            next((n for n in new['cells'] if n['id'] == c['id']), c) if c['cell_type'] == 'code' else c for c in old['cells']]}, True
-    return read(path), False
+    old = read(path)
+    if not ran.exists(): return old, False
+    new = read(ran)
+    by_id = {c['id']: c for c in reversed(new['cells'])}
+    code = [c for c in old['cells'] if c['cell_type'] == 'code']
+    if any(c['id'] not in by_id or source(by_id[c['id']]) != source(c) for c in code): return old, False
+    cells = [by_id[c['id']] if c['cell_type'] == 'code' else c for c in old['cells']]
+    return {**new, 'metadata': old['metadata'], 'cells': cells}, True
 
-def api(mod, title): return f'# {mod}\n\nFrom [{title}](../{title}.ipynb).\n\n```{{eval-rst}}\n.. automodule:: dfkd_nb.{mod}\n   :members:\n```\n'
+# --- the gallery
 
 def gallery(scales):
     "Every committed figure and table, the paper's numbering first."
-    parts = ['# Gallery\n\nEvery table and figure that `make paper` draws. The paper’s own numbers stand beside ours in the tables, and in full in the [summary](summary.md).\n']
+    parts = ['# Gallery\n\nEvery table and figure that `make paper` draws. The paper’s own numbers stand beside ours '
+             'in the tables, and in full in the [summary](summary.md).\n']
     for scale in scales:
         home = ROOT/'paper_figures'/scale
         parts.append(f'\n## Scale `{scale}`\n\n{about(scale)}\n')
-        figures = sorted((p for p in home.glob('*.png')), key=lambda p: (not p.stem.startswith('fig'), p.stem))
-        for p in figures: parts.append(f'### {caption(p.stem)}\n\n{explained(p.stem)}![{caption(p.stem)}](paper_figures/{scale}/{p.name})\n')
+        for p in sorted(home.glob('*.png'), key=lambda p: (not p.stem.startswith('fig'), p.stem)):
+            parts.append(shown_in_gallery(p.stem, f'![{caption(p.stem)}](paper_figures/{scale}/{p.name})'))
         for p in sorted(home.glob('*.md')):
-            if p.stem in ('summary', 'report'): continue
-            parts.append(f'### {caption(p.stem)}\n\n{explained(p.stem)}{p.read_text(encoding="utf-8")}\n')
+            if p.stem not in ('summary', 'report'):
+                parts.append(shown_in_gallery(p.stem, p.read_text(encoding='utf-8')))
     return '\n'.join(parts)
+
+def shown_in_gallery(stem, text): return f'### {caption(stem)}\n\n{explained(stem)}{text}\n'
 
 def about(scale):
     "What a scale is: the first line of its file."
-    if scale == 'smoke': return 'The small run that `make paper` repeats on any machine, of one to three seeds. It tests the code; numbers to quote are in the other scales.'
-    return (ROOT/'scales'/f'{scale}.yaml').read_text(encoding='utf-8').split('\n')[0].lstrip('# ')
+    if scale != 'smoke':
+        return (ROOT/'scales'/f'{scale}.yaml').read_text(encoding='utf-8').split('\n')[0].lstrip('# ')
+    return ('The small run that `make paper` repeats on any machine, of one to three seeds. It tests the code; numbers '
+            'to quote are in the other scales.')
 
 @cache
 def _drawn():
     "(pattern of a name, notebook) of all strings in cells that save something."
     names = re.compile(r"""(?<=')[a-z]\w*(?:\{[\w+]+\}\w*)*(?=')""")
-    return {(re.sub(r'\{[^}]+\}', r'\\w+', name), p.stem) for p in numbered() for c in read(p)['cells'] if c['cell_type'] == 'code' and 'save_' in source(c) for name in names.findall(source(c))}
+    saving = [(p.stem, source(c)) for p in numbered() for c in read(p)['cells']
+              if c['cell_type'] == 'code' and 'save_' in source(c)]
+    return {(re.sub(r'\{[^}]+\}', r'\\w+', name), nb) for nb, text in saving for name in names.findall(text)}
 
 def explained(stem):
     "Where a table or figure is made and read."
-    pages = [(len(pattern), nb) for pattern, nb in _drawn() if re.fullmatch(pattern, stem) or re.fullmatch(pattern, f'{stem}_set')]       # the paper's own figures lose the name of their data set
-    return f"*Made and explained in [{(nb := max(pages)[1])}]({nb}.ipynb).*\n\n" if pages else ''
+    either = stem, f'{stem}_set'        # the paper's own figures lose the name of their data set
+    pages = [(len(pattern), nb) for pattern, nb in _drawn() if any(re.fullmatch(pattern, s) for s in either)]
+    if not pages: return ''
+    nb = max(pages)[1]
+    return f'*Made and explained in [{nb}]({nb}.ipynb).*\n\n'
 
 def caption(stem):
     "fig07 → Fig. 7; fid_curves_digits → fid curves, digits."
-    if m := re.fullmatch(r'(fig|table)(\d+)(?:_(\w+))?', stem): return f"{'Fig.' if m[1] == 'fig' else 'Table'} {int(m[2])}" + (f", {m[3].replace('_', ' ')}" if m[3] else '')
-    return stem.replace('_', ' ')
+    m = re.fullmatch(r'(fig|table)(\d+)(?:_(\w+))?', stem)
+    if not m: return stem.replace('_', ' ')
+    kind, number, rest = m.groups()
+    return f"{'Fig.' if kind == 'fig' else 'Table'} {int(number)}" + (f", {rest.replace('_', ' ')}" if rest else '')
 
-def lay_out(src, scale):
-    "All that Sphinx reads."
-    cfg = settings()
-    repo, branch = cfg['repo_url'], cfg['branch']
-    shutil.rmtree(src, ignore_errors=True)
-    (src/'api').mkdir(parents=True)
-    books, fresh = [NBS/'index.ipynb', *numbered()], []
-    for p in books:
+# --- all that Sphinx reads
+
+def write(path, text): path.write_text(text, encoding='utf-8')
+
+def toctree(names, *options):
+    return '\n'.join(['```{toctree}', *(f':{o}' for o in options), '', *names, '```', ''])
+
+def write_notebooks(src, scale, repo, branch):
+    "The notebooks as pages; returns the names of those that are as they were executed."
+    fresh = []
+    for p in [NBS/'index.ipynb', *numbered()]:
         nb, ran = executed(p, scale)
-        (src/p.name).write_text(dump(page(nb, repo, branch)), encoding='utf-8')
+        write(src/p.name, dump(page(nb, repo, branch)))
         if ran: fresh.append(p.stem)
-    mods = [(module(read(p)), p.stem) for p in numbered()]
-    mods = [(m, t) for m, t in mods if (ROOT/'dfkd_nb'/f'{m}.py').exists()]
-    for m, t in mods: (src/'api'/f'{m}.md').write_text(api(m, t), encoding='utf-8')
-    (src/'api'/'index.md').write_text('# API\n\nAll that `dfkd_nb` exports, by module, and the notebook that each comes from.\n\n| module | notebook | |\n|---|---|---|\n'
-                                         + '\n'.join(f'| [{m}]({m}.md) | [{t}](../{t}.ipynb) | {ast.get_docstring(ast.parse((ROOT/"dfkd_nb"/f"{m}.py").read_text(encoding="utf-8")))} |' for m, t in mods)
-                                         + '\n\n```{toctree}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(m for m, _ in mods) + '\n```\n', encoding='utf-8')
-    scales = [d.name for d in sorted((ROOT/'paper_figures').iterdir()) if any(d.glob('*.png'))]        # some hold only weights, to go on from
-    scales.sort(key=lambda s: (s != STUDY, s))
-    for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md'))
-    (src/'gallery.md').write_text(gallery(scales), encoding='utf-8')
+    index = read(src/'index.ipynb')
+    parts = {'Notebooks': [p.stem for p in numbered()], 'Results': ['summary', 'gallery'],
+             'Reference': ['api/index', TRIED.stem]}
+    contents = '\n'.join(toctree(names, f'caption: {title}', 'hidden:') for title, names in parts.items())
+    index['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
+    write(src/'index.ipynb', dump(index))
+    return fresh
+
+def write_api(folder):
+    "A page for each module, and their table."
+    folder.mkdir()
+    rows, names = [], []
+    for p in numbered():
+        mod, title = module(read(p)), p.stem
+        code = ROOT/'dfkd_nb'/f'{mod}.py'
+        if not code.exists(): continue
+        write(folder/f'{mod}.md', f'# {mod}\n\nFrom [{title}](../{title}.ipynb).\n\n```{{eval-rst}}\n'
+                                  f'.. automodule:: dfkd_nb.{mod}\n   :members:\n```\n')
+        about_it = ast.get_docstring(ast.parse(code.read_text(encoding='utf-8')))
+        rows.append(f'| [{mod}]({mod}.md) | [{title}](../{title}.ipynb) | {about_it} |')
+        names.append(mod)
+    head = '# API\n\nAll that `dfkd_nb` exports, by module, and the notebook that each comes from.\n'
+    table = '\n'.join(['| module | notebook | |', '|---|---|---|', *rows])
+    write(folder/'index.md', f"{head}\n{table}\n\n{toctree(names, 'hidden:', 'maxdepth: 1')}")
+
+def write_results(src, repo, branch):
+    "The committed figures, the gallery of them, and the summary of the study."
+    homes = [d for d in sorted((ROOT/'paper_figures').iterdir()) if any(d.glob('*.png'))]   # some hold only weights
+    scales = sorted((d.name for d in homes), key=lambda s: (s != STUDY, s))
+    stays = shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md')
+    for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=stays)
+    write(src/'gallery.md', gallery(scales))
     summary = (ROOT/'paper_figures'/STUDY/'summary.md').read_text(encoding='utf-8')
     summary = re.sub(r'\]\(\.\./\.\./', f']({repo}/blob/{branch}/', summary)
     summary = re.sub(r'\]\(\w+\.md\)', '](gallery.md)', summary)
     summary = re.sub(r'\]\((?!http|#|gallery)([\w./-]+)\)', rf'](paper_figures/{STUDY}/\1)', summary)
-    (src/'summary.md').write_text(summary, encoding='utf-8')
+    write(src/'summary.md', summary)
+
+def lay_out(src, scale):
+    "All that Sphinx reads; returns the names of the notebooks that are as they were executed."
+    cfg = settings()
+    repo, branch = cfg['repo_url'], cfg['branch']
+    shutil.rmtree(src, ignore_errors=True)
+    src.mkdir(parents=True)
+    fresh = write_notebooks(src, scale, repo, branch)
+    write_api(src/'api')
+    write_results(src, repo, branch)
     shutil.copy(ROOT/TRIED, src)
-    nb = read(src/'index.ipynb')
-    toc = lambda cap, names: f'```{{toctree}}\n:caption: {cap}\n:hidden:\n\n' + '\n'.join(names) + '\n```\n'
-    parts = {'Notebooks': [p.stem for p in numbered()], 'Results': ['summary', 'gallery'], 'Reference': ['api/index', TRIED.stem]}
-    contents = '\n'.join(toc(cap, names) for cap, names in parts.items())
-    nb['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
-    (src/'index.ipynb').write_text(dump(nb), encoding='utf-8')
     (src/'_static').mkdir()
     shutil.copy(ROOT/'docs'/'site.css', src/'_static')
-    shutil.copy(next(f.locate() for f in files('sphinx-mathjax-offline') if f.name == 'tex-svg-full.js'), src/'_static')
+    mathjax = next(f for f in files('sphinx-mathjax-offline') if f.name == 'tex-svg-full.js')
+    shutil.copy(mathjax.locate(), src/'_static')
     shutil.copy(ROOT/'docs'/'conf.py', src)
     return fresh
 
 def main(args=None):
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     p.add_argument('scale', nargs='?', default='smoke')
-    a, start = p.parse_args(args), time.time()
-    fresh = lay_out(SITE/'src', a.scale)
-    shutil.rmtree(SITE/'html', ignore_errors=True)
-    rc = subprocess.run([sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', SITE/'src', SITE/'html'], env=os.environ | {'DFKD_ROOT': str(ROOT)}).returncode
-    if not rc: print(f"{(SITE/'html').relative_to(ROOT)}: {len(list((SITE/'html').rglob('*.html')))} pages, {len(fresh)} notebooks as executed, the others with their committed outputs; {time.time()-start:.0f} s")
+    scale, start = p.parse_args(args).scale, time.time()
+    src, html = SITE/'src', SITE/'html'
+    fresh = lay_out(src, scale)
+    shutil.rmtree(html, ignore_errors=True)
+    sphinx = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-q', '-b', 'html', src, html]
+    rc = subprocess.run(sphinx, env=os.environ | {'DFKD_ROOT': str(ROOT)}).returncode
+    if not rc:
+        print(f"{html.relative_to(ROOT)}: {len(list(html.rglob('*.html')))} pages, {len(fresh)} notebooks as executed, "
+              f'the others with their committed outputs; {time.time()-start:.0f} s')
     return rc
 
 if __name__ == '__main__': sys.exit(main())

@@ -1,4 +1,5 @@
-"`make test`: every notebook by nbdev-test, then pytest with the coverage of the exported package; both run even when one fails."
+"""`make test`: every notebook by nbdev-test, then pytest with the coverage of the exported package; both run even when
+one fails."""
 import os, re, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
@@ -6,9 +7,12 @@ from cells import ROOT, numbered
 
 def tee(cmd, env):
     "Runs a command, passing its output on; returns (exit code, the output)."
-    p, lines = subprocess.Popen(cmd, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT), []
-    for line in p.stdout: print(line, end='', flush=True); lines.append(line)
-    return p.wait(), ''.join(lines)
+    lines = []
+    with subprocess.Popen(cmd, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as p:
+        for line in p.stdout:
+            print(line, end='', flush=True)
+            lines.append(line)
+    return p.returncode, ''.join(lines)
 
 def main(more):
     start, bin_ = time.time(), Path(sys.executable).parent
@@ -16,10 +20,13 @@ def main(more):
         # one thread for each of two workers; lessons must not see, or leave, stages of this checkout
         env = os.environ | dict(DFKD_RUNS=f'{tmp}/runs', OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONUNBUFFERED='1')
         nb_rc, _ = tee([bin_/'nbdev-test', '--n-workers', '2', '--do-print', '--timing'], env)
-        py_rc, out = tee([bin_/'pytest', '-n', '2', '--dist', 'worksteal', '--durations', '8', '--cov', '--cov-report', 'term', *more], env)
-    total, last = re.search(r'^TOTAL.*?(\d+%)', out, re.M), re.findall(r'^.*(?:passed|failed|error).* in .*$', out, re.M)
+        parallel, coverage = ['-n', '2', '--dist', 'worksteal'], ['--cov', '--cov-report', 'term']
+        py_rc, out = tee([bin_/'pytest', *parallel, '--durations', '8', *coverage, *more], env)
+    total = re.search(r'^TOTAL.*?(\d+%)', out, re.M)
+    last = re.findall(r'^.*(?:passed|failed|error).* in .*$', out, re.M)
     print(f"notebooks: {len(numbered())} by nbdev-test, {'all passed' if not nb_rc else 'FAILED'}",
-          f"pytest: {last[-1].strip('= ') if last else 'did not finish'}", f"coverage of dfkd_nb: {total[1] if total else 'not measured'}",
+          f"pytest: {last[-1].strip('= ') if last else 'did not finish'}",
+          f"coverage of dfkd_nb: {total[1] if total else 'not measured'}",
           f'{(time.time()-start)/60:.1f} minutes', sep='\n')
     return int(bool(nb_rc or py_rc))
 
