@@ -94,6 +94,7 @@ def predict_fp32(clf:Classifier, # On the CPU, in eval mode
     check_arguments(predict_fp32, locals())
     with torch.inference_mode(): return torch.cat([clf(to_unit(b)) for b in x.split(bs)])
 
+# %% ../nbs/11_deploy.ipynb #5fc85976
 def _tidy(model):
     "Without the exporter's notes on each node's line of code: half of a small file, and they name this machine's paths"
     g = model.graph
