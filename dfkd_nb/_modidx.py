@@ -295,6 +295,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.deploy._Graph.forward': ('deploy.html#_graph.forward', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy._card': ('deploy.html#_card', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy._check': ('deploy.html#_check', 'dfkd_nb/deploy.py'),
+                                'dfkd_nb.deploy._deploy_curve': ('deploy.html#_deploy_curve', 'dfkd_nb/deploy.py'),
+                                'dfkd_nb.deploy._deploy_metrics': ('deploy.html#_deploy_metrics', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy._exported': ('deploy.html#_exported', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy._quiet': ('deploy.html#_quiet', 'dfkd_nb/deploy.py'),
                                 'dfkd_nb.deploy._reader': ('deploy.html#_reader', 'dfkd_nb/deploy.py'),

@@ -7,7 +7,7 @@ __all__ = ['session', 'read_card', 'run_onnx', 'predict_fp32', 'export_onnx', 'q
            'peak_memory', 'compare_forms', 'deploy', 'plot_tradeoff', 'OnnxDetector']
 
 # %% ../nbs/11_deploy.ipynb #89140aa2
-import contextlib, io, json, logging, os, subprocess, sys, tempfile, warnings
+import contextlib, io, json, logging, subprocess, sys, tempfile, warnings
 from pathlib import Path
 import pandas as pd, torch
 from torch import nn
@@ -20,11 +20,12 @@ from .detr import *
 
 # %% ../nbs/11_deploy.ipynb #cd6ad0b4
 class _Graph(nn.Module):
-    "What is exported: images (n,C,H,W) of the network's own size to logits (n,K), a detector's to logits (n,Q,K) and boxes (n,Q,4)"
+    "What is exported: images (n,C,H,W) of the network's size to logits (n,K); a detector's also to boxes (n,Q,4)"
     def __init__(self, model, normalise):
         super().__init__()
         self.net,self.normalise = model.net,normalise
-        self.register_buffer('mean', model.mean.clone()); self.register_buffer('std', model.std.clone())
+        self.register_buffer('mean', model.mean.clone())
+        self.register_buffer('std', model.std.clone())
     def forward(self, x):
         o = self.net((x-self.mean)/self.std if self.normalise else x)
         return (o['logits'], o['boxes']) if isinstance(o, dict) and 'boxes' in o else logits_of(o)
@@ -34,8 +35,8 @@ def _card(model, shape, normalise, classes, made_with=None):
     detects = isinstance(model, Detector)
     card = {'model': model.name, 'task': 'detection' if detects else 'classification', 'shape': list(shape),
             'range': '0…1' if normalise else 'normalised by the caller', 'normalised_inside': normalise,
-            'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(), 'classes': list(map(str, classes)),
-            'weights': weights_hash(model.net.state_dict())}
+            'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(),
+            'classes': list(map(str, classes)), 'weights': weights_hash(model.net.state_dict())}
     if made_with: card['made_with'] = list(made_with)
     if detects: card |= {'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid',
                          'boxes': 'cx, cy, w, h in 0…1'}
@@ -52,7 +53,8 @@ def session(path:str|Path, # An ONNX file
     opts = ort.SessionOptions()
     opts.intra_op_num_threads = threads
     opts.log_severity_level = 3
-    opts.add_session_config_entry('session.intra_op.allow_spinning', '0')       # waiting threads would slow whatever else runs, PyTorch beside it for one
+    # threads that spin while they wait would slow whatever else runs, PyTorch beside it for one
+    opts.add_session_config_entry('session.intra_op.allow_spinning', '0')
     try: return ort.InferenceSession(str(path), opts, providers=['CPUExecutionProvider'])
     except Exception as e:
         raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
@@ -92,8 +94,9 @@ def predict_fp32(clf:Classifier, # On the CPU, in eval mode
     check_arguments(predict_fp32, locals())
     with torch.inference_mode(): return torch.cat([clf(to_unit(b)) for b in x.split(bs)])
 
+# %% ../nbs/11_deploy.ipynb #5fc85976
 def _tidy(model):
-    "Without the exporter's notes of which line of code made each node: they are half of a small file, and name this machine's paths"
+    "Without the exporter's notes on each node's line of code: half of a small file, and they name this machine's paths"
     g = model.graph
     for part in (g, *g.node, *g.value_info, *g.initializer, *g.input, *g.output):
         del part.metadata_props[:]
@@ -104,12 +107,15 @@ def _tidy(model):
 
 def _check(model, path, shape, normalise, tol):
     "Raises where the file's answers to seeded noise, at two batch sizes, are further than `tol` from the network's"
-    gen, many = torch.Generator().manual_seed(0), lambda o: (o['logits'], o['boxes']) if isinstance(o, dict) else (o,)
+    gen = torch.Generator().manual_seed(0)
+    def parts(o):
+        if isinstance(o, dict): return o['logits'], o['boxes']
+        return o if isinstance(o, tuple) else (o,)
     for n in (1, 7):
         x = torch.rand(n, *shape, generator=gen)
-        with torch.no_grad(): want = many(model(x))
-        got = run_onnx(path, x if normalise else (x-model.mean)/model.std)
-        worst = max((g-w).abs().max().item()/max(1., w.abs().max().item()) for g,w in zip(got if isinstance(got, tuple) else (got,), want))
+        with torch.no_grad(): want = parts(model(x))
+        got = parts(run_onnx(path, x if normalise else (x-model.mean)/model.std))
+        worst = max((g-w).abs().max().item()/max(1., w.abs().max().item()) for g,w in zip(got, want))
         if not worst <= tol:
             raise ValueError(f'the exported file disagrees with {model.name}: answers differ by {worst:.2g} of their '
                              f'size, allowed are {tol:g}; nothing was written')
@@ -117,7 +123,8 @@ def _check(model, path, shape, normalise, tol):
 # %% ../nbs/11_deploy.ipynb #fc1d9c8e
 def _exported(model, shape, normalise, path):
     "What PyTorch's exporter makes of a model, without its advice"
-    graph, outputs = _Graph(model, normalise).eval(), ['logits', 'boxes'] if isinstance(model, Detector) else ['logits']
+    graph = _Graph(model, normalise).eval()
+    outputs = ['logits', 'boxes'] if isinstance(model, Detector) else ['logits']
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
@@ -132,9 +139,9 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
                 normalise:bool=True, # Bake the normalisation in: the graph then takes pixels in 0…1
                 shape:tuple|None=None, # (C, H, W) of its images; a classifier knows its own
                 tol:Weight=1e-4, # Largest difference of answers allowed, as a share of their size
-                made_with:tuple|None=None, # (C, H, W) of the images that it learned from, before they were brought to its size
+                made_with:tuple|None=None, # (C, H, W) of the images that it learned from, before they were resized
                ) -> Path:
-    "Write a network as ONNX, with an open batch size and its preparation in the metadata; raises `ValueError`, and writes nothing, when its answers differ"
+    "Write a network as ONNX, preparation in its metadata; raises `ValueError`, and writes nothing, if answers differ"
     import onnx
     check_arguments(export_onnx, locals())
     if shape is None and isinstance(model, Detector):
@@ -164,13 +171,15 @@ def _reader(images, bs):
     "Calibration images as onnxruntime asks for them, in batches of one size"
     from onnxruntime.quantization import CalibrationDataReader
     class Reader(CalibrationDataReader):
-        def __init__(self): self.batches = iter([{'images': to_unit(b).numpy()} for b in images.split(bs) if len(b) == min(bs, len(images))])
+        def __init__(self):
+            full = [b for b in images.split(bs) if len(b) == min(bs, len(images))]
+            self.batches = iter([{'images': to_unit(b).numpy()} for b in full])
         def get_next(self): return next(self.batches, None)
     return Reader()
 
 def quantize(path:str|Path, # An ONNX file written by `export_onnx`
              out:str|Path, # File to write
-             calibration:torch.Tensor|None=None, # Images (n,C,H,W) for static ranges: synthetic ones will do; None: dynamic
+             calibration:torch.Tensor|None=None, # Images (n,C,H,W) for static ranges, perhaps synthetic; None: dynamic
              bs:Count=64, # Calibration images at a time
             ) -> Path:
     "An int8 version of a file: dynamic, or static when calibration images are given"
@@ -179,18 +188,21 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     check_arguments(quantize, locals())
     if calibration is not None and not len(calibration):
         raise ValueError('quantize: no calibration images: pass some, or None')
-    card, how = read_card(path), 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'
-    with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:        # its advice to preprocess comes even when that was done
-        quant_pre_process(str(path), f'{tmp}/p.onnx', skip_symbolic_shape=True)
-        if calibration is None: q.quantize_dynamic(f'{tmp}/p.onnx', f'{tmp}/q.onnx', weight_type=q.QuantType.QInt8,
-                                                   per_channel=True)
-        else: q.quantize_static(f'{tmp}/p.onnx', f'{tmp}/q.onnx', _reader(calibration, bs),
-                                op_types_to_quantize=['MatMul', 'Gemm'], per_channel=True,
-                                quant_format=q.QuantFormat.QDQ, weight_type=q.QuantType.QInt8, activation_type=q.QuantType.QUInt8)
-        model = onnx.load(f'{tmp}/q.onnx')
+    card = read_card(path)
+    how = 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'
+    both = dict(per_channel=True, weight_type=q.QuantType.QInt8)
+    # quiet: its advice to preprocess comes even when that was done
+    with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:
+        ready, made = f'{tmp}/p.onnx', f'{tmp}/q.onnx'
+        quant_pre_process(str(path), ready, skip_symbolic_shape=True)
+        if calibration is None: q.quantize_dynamic(ready, made, **both)
+        else:
+            q.quantize_static(ready, made, _reader(calibration, bs), op_types_to_quantize=['MatMul', 'Gemm'],
+                              quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, **both)
+        model = onnx.load(made)
         onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': how})})
-        onnx.save(model, f'{tmp}/q.onnx')
-        return write_atomic(Path(out), Path(f'{tmp}/q.onnx').read_bytes())
+        onnx.save(model, made)
+        return write_atomic(Path(out), Path(made).read_bytes())
 
 # %% ../nbs/11_deploy.ipynb #57e0565a
 def parity(clf:Classifier, # What was exported
@@ -217,10 +229,12 @@ def forms(T:Classifier, # Teacher
     folder = Path(folder)
     made = {'teacher, PyTorch': T, 'student, PyTorch': S}
     if compiled: made |= {'teacher, compiled': torch.compile(T), 'student, compiled': torch.compile(S)}
-    made |= {'teacher, ONNX': export_onnx(T, folder/'teacher.onnx', classes),
-             'student, ONNX': (f := export_onnx(S, folder/'student.onnx', classes)), 'student, int8': quantize(f, folder/'student.int8.onnx')}
-    return made | ({'student, int8 static': quantize(f, folder/'student.static.onnx',
-                                                     calibration)} if calibration is not None else {})
+    made['teacher, ONNX'] = export_onnx(T, folder/'teacher.onnx', classes)
+    made['student, ONNX'] = fp32 = export_onnx(S, folder/'student.onnx', classes)
+    made['student, int8'] = quantize(fp32, folder/'student.int8.onnx')
+    if calibration is not None:
+        made['student, int8 static'] = quantize(fp32, folder/'student.static.onnx', calibration)
+    return made
 
 def call(form, # A Classifier, or an ONNX file
          threads:int=0, # Of onnxruntime; 0: as many as there are cores
@@ -233,8 +247,11 @@ def call(form, # A Classifier, or an ONNX file
         with torch.inference_mode(): return form(x)
     return f
 
+# %% ../nbs/11_deploy.ipynb #bbb0dfdb
 _ALONE = {'torch': 'import torch; torch.set_grad_enabled(False); '
-                   'torch.export.load(sys.argv[1]).module()(torch.rand(*shape))', 'onnx': 'import onnxruntime, numpy as np; s = onnxruntime.InferenceSession(sys.argv[1]); s.run(None, {s.get_inputs()[0].name: np.random.rand(*shape).astype("f")})',
+                   'torch.export.load(sys.argv[1]).module()(torch.rand(*shape))',
+          'onnx': 'import onnxruntime, numpy as np; s = onnxruntime.InferenceSession(sys.argv[1]); '
+                  's.run(None, {s.get_inputs()[0].name: np.random.rand(*shape).astype("f")})',
           'peak': "s = open('/proc/self/status').read() if os.path.exists('/proc/self/status') else ''; "
                   "print(int(s.split('VmHWM:')[1].split()[0])/1e3 if s else "
                   "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6)"}
@@ -243,12 +260,16 @@ def peak_memory(form, # A Classifier, or an ONNX file
                 shape:tuple, # (n, C, H, W) of the batch
                ) -> float: # MB
     "Largest memory of a fresh process that loads a model and answers one batch"
+    module = isinstance(form, nn.Module)
     with tempfile.TemporaryDirectory() as tmp:
-        path = form
-        if module := isinstance(form, nn.Module): torch.export.save(torch.export.export(_Graph(form, True).eval(), (torch.rand(*shape),)), path := f'{tmp}/net.pt2')      # what needs torch alone
-        code = f"import os, resource, sys; shape = tuple(map(int, sys.argv[2:])); {_ALONE['torch' if module else 'onnx']}; {_ALONE['peak']}"
-        return float(subprocess.run([sys.executable, '-c', code, str(path), *map(str, shape)], capture_output=True,
-                                    text=True, check=True).stdout)
+        path = f'{tmp}/net.pt2' if module else form
+        if module:                                       # saved as a program that needs torch alone
+            program = torch.export.export(_Graph(form, True).eval(), (torch.rand(*shape),))
+            torch.export.save(program, path)
+        answer = _ALONE['torch' if module else 'onnx']
+        code = f"import os, resource, sys; shape = tuple(map(int, sys.argv[2:])); {answer}; {_ALONE['peak']}"
+        command = [sys.executable, '-c', code, str(path), *map(str, shape)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 # %% ../nbs/11_deploy.ipynb #61aed6a6
 def compare_forms(forms:dict, # Of `forms`; ratios are to the first
@@ -260,16 +281,19 @@ def compare_forms(forms:dict, # Of `forms`; ratios are to the first
     "Size, accuracy, peak memory and time of all forms, in one run; onnxruntime gets as many threads as PyTorch has"
     check_arguments(compare_forms, locals())
     clf = lambda f: isinstance(f, nn.Module)
-    plain = {k: getattr(f, '_orig_mod', f) for k,f in forms.items()}
-    rows = {k: {'mb': (4*n_params(f) if clf(f) else Path(f).stat().st_size)/1e6,
-                'accuracy': accuracy((predict_fp32 if clf(f) else run_onnx)(f, x), y), 'memory_mb': peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in k else None} for k,f in plain.items()}
+    def facts(name, f):
+        size = 4*n_params(f) if clf(f) else Path(f).stat().st_size
+        answers = (predict_fp32 if clf(f) else run_onnx)(f, x)
+        memory = peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in name else None
+        return {'mb': size/1e6, 'accuracy': accuracy(answers, y), 'memory_mb': memory}
+    rows = {k: facts(k, getattr(f, '_orig_mod', f)) for k,f in forms.items()}
     fs = {k: call(f, torch.get_num_threads()) for k,f in forms.items()}
     for n in batches:
         b = to_unit(x[:n]).repeat(-(-n//len(x[:n])), 1, 1, 1)[:n]
-        ms = latency({k: (lambda f=f: f(b)) for k,f in fs.items()}, rounds if n == 1 else -(-rounds//3))
+        ms = latency({k: (lambda f=f, b=b: f(b)) for k,f in fs.items()}, rounds if n == 1 else -(-rounds//3))
         first = next(iter(ms.values()))['p50']
-        for k,v in ms.items(): rows[k] |= {f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'],
-                                           f'times_faster_{n}': first/v['p50']}
+        for k,v in ms.items():
+            rows[k] |= {f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'], f'times_faster_{n}': first/v['p50']}
     return pd.DataFrame(rows).T.astype(float)
 
 # %% ../nbs/11_deploy.ipynb #761ae333
@@ -292,15 +316,27 @@ def deploy(run,
         fs = forms(T, S, Path(tmp), data.classes, source.sample(n_calibration, seed+1)[0], compiled)
         rows = compare_forms(fs, x, y, rounds=rounds)
         kept = {k: parity(S, fs[k], x) for k in fs if k.startswith('student') and not isinstance(fs[k], nn.Module)}
-    at = lambda k, c: float(rows[c][k])
     return {}, {'dataset': data.name, 'rung': source.rung, 'model': S.name, 'variant': 'default', 'seed': seed,
-                'metrics': {'accuracy': at('student, ONNX', 'accuracy'),
-                            'accuracy_int8': at('student, int8', 'accuracy'), 'teacher_accuracy': at('teacher, ONNX', 'accuracy'), 'same_answer': kept['student, ONNX']['same_answer'],
-                            'same_answer_int8': kept['student, int8']['same_answer'], 'mb': at('student, ONNX', 'mb'), 'mb_int8': at('student, int8', 'mb'), 'latency_change': at('student, PyTorch', 'p50_ms_1')-at('teacher, PyTorch', 'p50_ms_1')},
-                'curve': [{'form': k, **{c: round(v, 4) for c,v in r.items() if v == v},
-                           **({'max_difference': kept[k]['max_difference']} if k in kept else {})} for k,r in rows.to_dict('index').items()],
+                'metrics': _deploy_metrics(rows, kept), 'curve': _deploy_curve(rows, kept),
                 'params': {'teacher': teacher.result['model'], 'student': student.result['model'],
                            'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
+
+def _deploy_metrics(rows, kept):
+    "What the result says of all forms at once"
+    at = lambda k, c: float(rows[c][k])
+    return {'accuracy': at('student, ONNX', 'accuracy'), 'accuracy_int8': at('student, int8', 'accuracy'),
+            'teacher_accuracy': at('teacher, ONNX', 'accuracy'),
+            'same_answer': kept['student, ONNX']['same_answer'],
+            'same_answer_int8': kept['student, int8']['same_answer'],
+            'mb': at('student, ONNX', 'mb'), 'mb_int8': at('student, int8', 'mb'),
+            'latency_change': at('student, PyTorch', 'p50_ms_1')-at('teacher, PyTorch', 'p50_ms_1')}
+
+def _deploy_curve(rows, kept):
+    "A row a form: what was measured of it, and how far a file's answers are off"
+    def row(form, r):
+        off = {'max_difference': kept[form]['max_difference']} if form in kept else {}
+        return {'form': form, **{c: round(v, 4) for c,v in r.items() if v == v}, **off}
+    return [row(k, r) for k,r in rows.to_dict('index').items()]
 
 # %% ../nbs/11_deploy.ipynb #d42ef0bd
 def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `accuracy` (fraction)
@@ -310,8 +346,9 @@ def plot_tradeoff(rows:pd.DataFrame, # Index: form; columns `mb`, `p50_ms_1`, `a
     fig, ax = plt.subplots(figsize=(7, 3.8), layout='constrained')
     kind = ['teacher' if n.startswith('teacher') else 'student' for n in rows.index]
     sns.scatterplot(x=rows.mb, y=rows.p50_ms_1, hue=kind, style=kind, s=70, ax=ax)
-    for i,(n, r) in enumerate(rows.iterrows()): ax.annotate(f"{n.split(', ')[1]}, {r.accuracy:.1%}",
-                                                            (r.mb, r.p50_ms_1), xytext=(7, -3 if i%2 else 4), textcoords='offset points', fontsize=7.5)
+    for i,(n, r) in enumerate(rows.iterrows()):
+        ax.annotate(f"{n.split(', ')[1]}, {r.accuracy:.1%}", (r.mb, r.p50_ms_1), xytext=(7, -3 if i%2 else 4),
+                    textcoords='offset points', fontsize=7.5)
     ax.set(xscale='log', yscale='log', xlabel='size (MB)', ylabel='latency, one image (ms, median)', title=title)
     plain_log(ax.xaxis, ax.yaxis)
     ax.margins(x=.35, y=.2)
@@ -326,5 +363,9 @@ class OnnxDetector(Detector):
         nn.Module.__init__(self)
         card = read_card(path)
         if card['task'] != 'detection': raise ValueError(f"{path} holds a model for {card['task']}, no detector")
-        self.session,self.softmax,self.width,self.name,self.here = session(path),card['scores'] != 'sigmoid',0,card['model'],nn.Parameter(torch.empty(0))
+        self.session = session(path)
+        self.softmax = card['scores'] != 'sigmoid'
+        self.width = 0
+        self.name = card['model']
+        self.here = nn.Parameter(torch.empty(0))
     def forward(self, x): return dict(zip(('logits', 'boxes'), run_onnx(self.session, x)))

@@ -99,6 +99,7 @@ class Extractor:
     def __call__(self, x:torch.Tensor) -> torch.Tensor: # Features (n,d), float32, on the CPU
         return self.f(to_unit(x.to(pick_device()))).float().cpu()
 
+# %% ../nbs/05_fid.ipynb #ddc4f14e
 def _inception_file(path):
     "What a file of weights holds: safetensors, or tensors that torch saved"
     if Path(path).suffix == '.safetensors': return read_tensors(path)
@@ -162,6 +163,7 @@ class ConvNet(nn.Sequential):
         features = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         super().__init__(features, nn.Linear(width, classes))
 
+# %% ../nbs/05_fid.ipynb #a628da5c
 EXTRACTORS = { # data set: how its `classifier` extractor is trained
     'digits':     dict(epochs=15, bs=64, augment='affine'),
     'digits_rgb': dict(epochs=15, bs=64, augment='affine'),
@@ -228,6 +230,7 @@ def _folder_batches(path, bs):
         finally:
             for f in todo: f.cancel()       # nobody waits for the rest after an error
 
+# %% ../nbs/05_fid.ipynb #6c15e6bf
 def _iterable_batches(images):
     "The batches that an iterable gives, as `as_images` takes them"
     try: images = iter(images)
@@ -275,6 +278,7 @@ def _cached(path):
     except FileNotFoundError: return None
     except Exception as e: warnings.warn(f'{path} is damaged ({type(e).__name__}): computed anew')
 
+# %% ../nbs/05_fid.ipynb #ad7da532
 def statistics(images, # Anything that `image_batches` takes
                extractor:Extractor,
                n:Count|None=None, # Images to draw from a source
@@ -350,6 +354,7 @@ def _warn_of_few(a, b):
                   f'({len(h1)} images each) are already {apart:.4g} apart, where many images would give 0; '
                   'take more images, or compare only values with the same numbers of images')
 
+# %% ../nbs/05_fid.ipynb #d138cba7
 def distance(real, # Anything that `image_batches` takes, or what `statistics` gave
              fake, # Likewise
              extractor:Extractor,

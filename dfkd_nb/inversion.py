@@ -504,7 +504,7 @@ def carry_out(run, plan:Plan, inv:Inversion, pupil:Pupil, memory:Memory, bs:int,
         row = {'epoch': part+1, 'round': turns[-1]+1, 'loss': round(loss, 6), 'held_out': held}
         run.log.append({**row, **(accuracy_on(*test)(S) if test else {})})
     run.extra['graphs'] = steps_used(inv.round, pupil.step)
-_ASKED = 'g_steps s_steps bs lr g_lr wd tau anew memory drawn augment'.split()
+_ASKED = ['g_steps', 's_steps', 'bs', 'lr', 'g_lr', 'wd', 'tau', 'anew', 'memory', 'drawn', 'augment']
 
 # %% ../nbs/10_ladder.ipynb #3e745a61
 def _inverted_result(run, S, T, teacher, data, test, block):

@@ -175,7 +175,8 @@ def row(self:Probe,
        ) -> torch.Tensor: # (n,T), of all T tokens: it sums to 1
     "The class token's whole row of the last forward pass in one block; raises `ValueError` if there was none"
     if i not in self.rows:
-        raise ValueError(f'{type(self.net).__name__}: no attention of block {i} came by: run the model while it is open')
+        raise ValueError(f'{type(self.net).__name__}: no attention of block {i} came by: '
+                         'run the model while it is open')
     return self.rows[i]
 
 @patch(as_prop=True)
