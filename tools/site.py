@@ -6,7 +6,8 @@ from functools import cache
 from importlib.metadata import files
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import NBS, ROOT, dump, directives, module, numbered, read, set_source, settings, source, tags
+from cells import (NBS, ROOT, addressed, directives, dump, has_address, module, numbered, read, set_source, settings,
+                   source, tags)
 from outputs import homeless, shown
 from tried import PAGE as TRIED
 
@@ -14,28 +15,36 @@ SITE   = ROOT/'build'/'site'
 STUDY  = 'digits'       # the committed study that the front page and the gallery speak of
 LONG   = 25             # lines of code from which a cell is folded
 
-def relinked(text, repo, branch):
-    "Links out of nbs/ as links of the site: pages stay pages, committed figures are copied, all else is in the repository."
-    text = re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text).replace('{repo_url}', repo)       # the reader is there already
-    text = re.sub(r'\]\(\.\./paper_figures/(\w+)/summary\.md\)', lambda m: '](summary.md)' if m[1] == STUDY else m[0], text)
-    text = re.sub(r'(!\[[^\]]*\]\()\.\./(paper_figures/)', r'\1\2', text)
-    return re.sub(r'(?<!!)(\[[^\]]*\]\()\.\./', rf'\1{repo}/blob/{branch}/', text)
+def in_repository(text, cfg, up='../'):
+    "Links to files that the site has not: to the repository, or none where that has no address."
+    to = rf"[\1]({cfg['repo_url'].rstrip('/')}/blob/{cfg['branch']}/\2)" if has_address(cfg) else r'\1'
+    return re.sub(rf'(?<!!)\[([^\]]*)\]\({re.escape(up)}([^)]*)\)', to, text)
 
-def page(nb, repo, branch):
+def summary_page(scale): return 'summary' if scale == STUDY else f'summary-{scale}'
+
+def relinked(text, cfg):
+    "Links out of nbs/ as links of the site: pages stay pages, committed figures are copied, all else is in the repository."
+    text = addressed(re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text), cfg)        # the reader is there already
+    text = re.sub(r'\]\(\.\./paper_figures/([\w-]+)/summary\.md\)', lambda m: f']({summary_page(m[1])}.md)', text)
+    text = re.sub(r'(!\[[^\]]*\]\()\.\./(paper_figures/)', r'\1\2', text)
+    return in_repository(text, cfg)
+
+def page(nb, cfg):
     "A notebook as a page: directives gone, hidden code out, long code folded, no progress bars."
     cells = []
     for c in nb['cells']:
         d, c = directives(c), json.loads(json.dumps(c))
         text = source(c)
-        if c['cell_type'] == 'markdown': set_source(c, relinked(text, repo, branch))
+        if c['cell_type'] == 'markdown': set_source(c, relinked(text, cfg))
         elif c['cell_type'] == 'code':
             c['outputs'] = [homeless(o) for o in c.get('outputs', []) if shown(o)]
             for o in c['outputs']:
-                if md := o.get('data', {}).get('text/markdown'): o['data'] = {'text/markdown': relinked(''.join(md), repo, branch)}
+                if md := o.get('data', {}).get('text/markdown'): o['data'] = {'text/markdown': relinked(''.join(md), cfg)}
             body = re.sub(r'^#\s*\|.*\n?', '', text, flags=re.M).strip('\n')
             if 'injected-parameters' in tags(c) or not (body or c['outputs']): continue
             c['metadata'] = {'tags': ['remove-input'] if 'hide' in d else ['hide-input'] if body.count('\n') >= LONG else []}
             if 'hide' in d and not c['outputs']: continue
+            if 'fig-alt' in d: c['metadata']['mystnb'] = {'image': {'alt': d['fig-alt']}}
             set_source(c, body)
         else: continue
         cells.append(c)
@@ -88,16 +97,29 @@ def caption(stem):
     if m := re.fullmatch(r'(fig|table)(\d+)(?:_(\w+))?', stem): return f"{'Fig.' if m[1] == 'fig' else 'Table'} {int(m[2])}" + (f", {m[3].replace('_', ' ')}" if m[3] else '')
     return stem.replace('_', ' ')
 
+def summary(scale, cfg):
+    "The summary of a scale as a page."
+    text = (ROOT/'paper_figures'/scale/'summary.md').read_text(encoding='utf-8')
+    text = in_repository(text, cfg, '../../')
+    text = re.sub(r'\]\(\.\./([\w-]+)/summary\.md\)', lambda m: f']({summary_page(m[1])}.md)', text)
+    text = re.sub(r'\]\(\w+\.md\)', lambda m: m[0] if m[0].startswith('](summary') else '](gallery.md)', text)
+    return re.sub(r'\]\((?!http|#|gallery|summary)([\w./-]+)\)', rf'](paper_figures/{scale}/\1)', text)
+
+def in_reading_order(stems):
+    "As the front page names them, new readers first."
+    front = '\n'.join(map(source, read(NBS/'index.ipynb')['cells']))
+    named = re.findall(r'\]\((\d\d\w*)\.ipynb\) \|', front)
+    return sorted(stems, key=lambda s: named.index(s) if s in named else len(named))
+
 def lay_out(src, scale):
     "All that Sphinx reads."
     cfg = settings()
-    repo, branch = cfg['repo_url'], cfg['branch']
     shutil.rmtree(src, ignore_errors=True)
     (src/'api').mkdir(parents=True)
     books, fresh = [NBS/'index.ipynb', *numbered()], []
     for p in books:
         nb, ran = executed(p, scale)
-        (src/p.name).write_text(dump(page(nb, repo, branch)), encoding='utf-8')
+        (src/p.name).write_text(dump(page(nb, cfg)), encoding='utf-8')
         if ran: fresh.append(p.stem)
     mods = [(module(read(p)), p.stem) for p in numbered()]
     mods = [(m, t) for m, t in mods if (ROOT/'dfkd_nb'/f'{m}.py').exists()]
@@ -109,15 +131,13 @@ def lay_out(src, scale):
     scales.sort(key=lambda s: (s != STUDY, s))
     for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md'))
     (src/'gallery.md').write_text(gallery(scales), encoding='utf-8')
-    summary = (ROOT/'paper_figures'/STUDY/'summary.md').read_text(encoding='utf-8')
-    summary = re.sub(r'\]\(\.\./\.\./', f']({repo}/blob/{branch}/', summary)
-    summary = re.sub(r'\]\(\w+\.md\)', '](gallery.md)', summary)
-    summary = re.sub(r'\]\((?!http|#|gallery)([\w./-]+)\)', rf'](paper_figures/{STUDY}/\1)', summary)
-    (src/'summary.md').write_text(summary, encoding='utf-8')
+    summaries = [s for s in scales if (ROOT/'paper_figures'/s/'summary.md').exists()]
+    for s in summaries: (src/f'{summary_page(s)}.md').write_text(summary(s, cfg), encoding='utf-8')
     shutil.copy(ROOT/TRIED, src)
     nb = read(src/'index.ipynb')
     toc = lambda cap, names: f'```{{toctree}}\n:caption: {cap}\n:hidden:\n\n' + '\n'.join(names) + '\n```\n'
-    parts = {'Notebooks': [p.stem for p in numbered()], 'Results': ['summary', 'gallery'], 'Reference': ['api/index', TRIED.stem]}
+    parts = {'Notebooks': in_reading_order([p.stem for p in numbered()]),
+             'Results': [*map(summary_page, summaries), 'gallery'], 'Reference': ['api/index', TRIED.stem]}
     contents = '\n'.join(toc(cap, names) for cap, names in parts.items())
     nb['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
     (src/'index.ipynb').write_text(dump(nb), encoding='utf-8')
