@@ -3,7 +3,7 @@ import os, re, sys
 from pathlib import Path
 sys.path.insert(0, os.environ['DFKD_ROOT'])
 sys.path.insert(0, os.environ['DFKD_ROOT'] + '/tools')
-from cells import settings
+from cells import has_address, settings
 import docments
 
 cfg = settings()
@@ -27,8 +27,12 @@ html_show_sphinx = False
 html_context = {'default_mode': 'auto'}         # light or dark, as the reader's system has it
 mathjax_path = 'tex-svg-full.js'                # lies in _static: the site needs no other server
 html_theme_options = {
-    'repository_url': cfg['repo_url'], 'repository_branch': cfg['branch'], 'path_to_docs': 'nbs', 'use_repository_button': True, 'use_issues_button': True, 'use_download_button': True,
-    'launch_buttons': {'colab_url': 'https://colab.research.google.com'}, 'navbar_persistent': [], 'show_toc_level': 2, 'home_page_in_toc': True,
+    'use_download_button': True, 'navbar_persistent': [], 'show_toc_level': 2, 'home_page_in_toc': True,
+}
+if has_address(cfg): html_theme_options |= {
+    'repository_url': cfg['repo_url'], 'repository_branch': cfg['branch'], 'path_to_docs': 'nbs',
+    'use_repository_button': True, 'use_issues_button': True,
+    'launch_buttons': {'colab_url': 'https://colab.research.google.com'},
 }
 
 def setup(app):

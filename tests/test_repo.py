@@ -1,8 +1,9 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
 import ast, json, re, shutil, subprocess, sys, tomllib
 import pytest, torch, yaml
-import execute, graph, links, lowest, outputs, paper, readme, report, verify
-from cells import ROOT, declared, directives, evals, module, numbered, parameter_cells, read, settings, source, tags
+import execute, graph, links, lowest, outputs, paper, report, verify
+from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
+from cells import source, tags
 from dfkd_nb import runs
 from dfkd_nb.runs import save_tree
 
@@ -101,7 +102,8 @@ def test_imports_go_down():
 @nbs
 def test_notebook_shape(path):
     nb = read(path)
-    assert source(nb['cells'][0]).startswith('# ') and '[![Open In Colab]' in source(nb['cells'][0])
+    head = source(nb['cells'][0])
+    assert head.startswith('# ') and ('[![Open In Colab]' in head) == has_address(settings())
     assert module(nb), 'no default_exp'
     assert 'skip_exec' not in path.read_text()
     if path.stem in graph.STAGES:
@@ -397,7 +399,7 @@ def test_verify_cannot(of_record, capsys):
     weights.unlink()
     assert verify.main(['x'], root) == 2 and 'make paper SCALE=x' in capsys.readouterr().err
 
-# --- outputs.py, readme.py, links.py
+# --- outputs.py
 
 def test_outputs_round_trip(make_nb):
     nb = read(make_nb('04_x', PARAMS, ('code', '1+1', []), ('code', '2+2', [])))
@@ -409,25 +411,3 @@ def test_outputs_round_trip(make_nb):
         1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
     assert outputs.carry(nb, ran) == ['c2']
     assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
-
-def test_readme(make_nb):
-    nb = read(make_nb('index', ('code', '#| default_exp x', []),
-                      ('markdown', 'See {repo_url} and {site_url} ![f](../paper_figures/smoke/f.png)', []),
-                      ('code', '#| hide\ntable', []), ('code', '1+1', [])))
-    nb['cells'][2]['outputs'] = [
-        dict(output_type='execute_result', metadata={}, data={'text/plain': 'T', 'text/markdown': '|T|'})]
-    nb['cells'][3]['outputs'] = [dict(output_type='execute_result', metadata={}, data={'text/plain': ['2']})]
-    text = readme.render(nb, {'repo_url': 'https://e.org/me/r'})
-    assert text.split('\n\n', 1)[1] == (
-        'See https://e.org/me/r and https://me.github.io/r ![f](paper_figures/smoke/f.png)\n\n'
-        '|T|\n\n'
-        '```python\n1+1\n```\n\n'
-        '```\n2\n```\n')
-
-def test_links(make_nb):
-    clone = '    !git clone -q --depth 1 https://e.org/o /content/dfkd_nb && pip install -q /content/dfkd_nb'
-    url = 'https://github.com/me/dfkd_nb'
-    nb = read(make_nb('04_x', ('markdown', '# T\n\n[![Open In Colab](a)](b)', []), ('code', clone, [])))
-    assert links.linked(nb, '04_x.ipynb', url) and not links.linked(nb, '04_x.ipynb', url)
-    assert 'github/me/dfkd_nb/blob/main/nbs/04_x.ipynb)' in source(nb['cells'][0])
-    assert '1 https://github.com/me/dfkd_nb /content' in source(nb['cells'][1])

@@ -21,10 +21,19 @@ def settings(root=ROOT):
     ini.read(root/'settings.ini', encoding='utf-8')
     return ini['DEFAULT']
 
+def has_address(cfg):
+    "Whether `repo_url` is an address, and no placeholder: links to it lead somewhere."
+    return '/OWNER/' not in cfg['repo_url']
+
 def site_url(cfg):
     "Where GitHub Pages shows the site of `repo_url`."
     owner, name = cfg['repo_url'].rstrip('/').split('/')[-2:]
     return f'https://{owner.lower()}.github.io/{name}'
+
+def addressed(md, cfg):
+    "With the addresses of the repository and its site; lines that need one are left out while it is a placeholder."
+    if not has_address(cfg): md = re.sub(r'^.*\{(?:repo|site)_url\}.*(?:\n\n?|$)', '', md, flags=re.M)
+    return md.replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg))
 
 def numbered(nbs=NBS): return sorted(Path(nbs).glob('[0-9]*.ipynb'))
 

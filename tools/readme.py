@@ -1,13 +1,24 @@
-"`make readme`: renders nbs/index.ipynb to README.md, from its stored outputs. `--check` only tells whether they agree."
-import argparse, re, sys
+"`make readme`: README.md and its figures, from the outputs stored in nbs/index.ipynb. `--check` tells if they agree."
+import argparse, base64, re, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import NBS, ROOT, directives, read, settings, site_url, source, text
+from cells import NBS, ROOT, addressed, directives, read, settings, source, text
 
-def output(out):
-    "One output as Markdown: its text/markdown, else its plain text."
+def figure(cell):
+    "Where the figure of a cell with `#| label: NAME` is kept, seen from the top."
+    return f"docs/{directives(cell)['label']}.png"
+
+def figures(nb):
+    "The figures that README.md shows: path and bytes."
+    return {figure(c): base64.b64decode(text(o['data']['image/png'])) for c in nb['cells'] if 'label' in directives(c)
+            for o in c['outputs'] if 'image/png' in o.get('data', {})}
+
+def output(out, cell):
+    "One output as Markdown: its figure, its text/markdown, else its plain text."
     if out['output_type'] == 'stream': return fenced(out['text']) if out['name'] == 'stdout' else ''
     data = out.get('data', {})
+    if 'image/png' in data and 'label' in directives(cell):
+        return f"![{directives(cell)['fig-alt']}]({figure(cell)})"
     if 'text/markdown' in data: return text(data['text/markdown']).strip()
     return fenced(data['text/plain']) if 'text/plain' in data else ''
 
@@ -16,7 +27,7 @@ def fenced(lines): return f'```\n{text(lines).rstrip()}\n```'
 def code(cell):
     "The parts that a code cell gives: what is shown of its source, and its outputs."
     d = directives(cell)
-    outs = [o for o in map(output, cell['outputs']) if o]
+    outs = [md for o in cell['outputs'] if (md := output(o, cell))]
     if 'default_exp' in d: return []
     if 'hide' in d or d.get('echo') == 'false': return outs
     src = '\n'.join(line for line in source(cell).splitlines() if not line.lstrip().startswith('#|')).strip()
@@ -28,19 +39,20 @@ def render(nb, cfg):
     for c in nb['cells']:
         if c['cell_type'] == 'code': parts += code(c)
         elif c['cell_type'] == 'markdown': parts.append(source(c).strip())
-    md = '\n\n'.join(p for p in parts if p) + '\n'
-    md = md.replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg))
+    md = addressed('\n\n'.join(p for p in parts if p), cfg).rstrip() + '\n'
     # links of nbs/index.ipynb, seen from the top
     return re.sub(r'\]\((?=\d\d\w*\.ipynb)', '](nbs/', md.replace('](../', ']('))
 
 def main(args=None):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--check', action='store_true')
-    new, path = render(read(NBS/'index.ipynb'), settings()), ROOT/'README.md'
-    if not p.parse_args(args).check: path.write_text(new, encoding='utf-8')
-    elif not path.exists() or path.read_text(encoding='utf-8') != new:
-        print('README.md is not what nbs/index.ipynb gives: run `make readme`', file=sys.stderr)
-        return 1
-    return 0
+    nb = read(NBS/'index.ipynb')
+    new = {'README.md': render(nb, settings()).encode(), **figures(nb)}
+    if not p.parse_args(args).check:
+        for name, content in new.items(): (ROOT/name).write_bytes(content)
+        return 0
+    stale = [name for name, content in new.items() if not (ROOT/name).exists() or (ROOT/name).read_bytes() != content]
+    if stale: print(f"not what nbs/index.ipynb gives (run `make readme`): {', '.join(stale)}", file=sys.stderr)
+    return int(bool(stale))
 
 if __name__ == '__main__': sys.exit(main())

@@ -7,7 +7,8 @@ from functools import cache
 from importlib.metadata import files
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import NBS, ROOT, dump, directives, module, numbered, read, set_source, settings, source, tags
+from cells import (NBS, ROOT, addressed, directives, dump, has_address, module, numbered, read, set_source, settings,
+                   source, tags)
 from outputs import homeless, shown
 from tried import PAGE as TRIED
 
@@ -17,39 +18,46 @@ LONG   = 25             # lines of code from which a cell is folded
 
 # --- notebooks as pages
 
-def relinked(text, repo, branch):
+def in_repository(text, cfg, up='../'):
+    "Links to files that the site has not: to the repository, or none where that has no address."
+    to = rf"[\1]({cfg['repo_url'].rstrip('/')}/blob/{cfg['branch']}/\2)" if has_address(cfg) else r'\1'
+    return re.sub(rf'(?<!!)\[([^\]]*)\]\({re.escape(up)}([^)]*)\)', to, text)
+
+def summary_page(scale): return 'summary' if scale == STUDY else f'summary-{scale}'
+
+def relinked(text, cfg):
     """Links out of nbs/ as links of the site: pages stay pages, committed figures are copied, all else is in the
     repository."""
-    # the reader is there already
-    text = re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text).replace('{repo_url}', repo)
-    text = re.sub(r'\]\(\.\./paper_figures/(\w+)/summary\.md\)',
-                  lambda m: '](summary.md)' if m[1] == STUDY else m[0], text)
+    text = addressed(re.sub(r'\n[^\n]*\{site_url\}[^\n]*', '', text), cfg)        # the reader is there already
+    text = re.sub(r'\]\(\.\./paper_figures/([\w-]+)/summary\.md\)', lambda m: f']({summary_page(m[1])}.md)', text)
     text = re.sub(r'(!\[[^\]]*\]\()\.\./(paper_figures/)', r'\1\2', text)
-    return re.sub(r'(?<!!)(\[[^\]]*\]\()\.\./', rf'\1{repo}/blob/{branch}/', text)
+    return in_repository(text, cfg)
 
-def page(nb, repo, branch):
+def page(nb, cfg):
     "A notebook as a page: directives gone, hidden code out, long code folded, no progress bars."
     cells = []
     for c in nb['cells']:
-        hidden, c = 'hide' in directives(c), json.loads(json.dumps(c))
+        d, c = directives(c), json.loads(json.dumps(c))
+        hidden = 'hide' in d
         if c['cell_type'] == 'markdown':
-            set_source(c, relinked(source(c), repo, branch))
+            set_source(c, relinked(source(c), cfg))
             cells.append(c)
         elif c['cell_type'] == 'code' and 'injected-parameters' not in tags(c):
-            c['outputs'] = [output(o, repo, branch) for o in c.get('outputs', []) if shown(o)]
+            c['outputs'] = [output(o, cfg) for o in c.get('outputs', []) if shown(o)]
             body = re.sub(r'^#\s*\|.*\n?', '', source(c), flags=re.M).strip('\n')
             if not c['outputs'] and (hidden or not body): continue
             folded = ['hide-input'] if body.count('\n') >= LONG else []
             c['metadata'] = {'tags': ['remove-input'] if hidden else folded}
+            if 'fig-alt' in d: c['metadata']['mystnb'] = {'image': {'alt': d['fig-alt']}}
             set_source(c, body)
             cells.append(c)
     return {**nb, 'cells': cells}
 
-def output(out, repo, branch):
+def output(out, cfg):
     "An output as it is shown: without this machine's paths, its links those of the site."
     out = homeless(out)
     if md := out.get('data', {}).get('text/markdown'):
-        out['data'] = {'text/markdown': relinked(''.join(md), repo, branch)}
+        out['data'] = {'text/markdown': relinked(''.join(md), cfg)}
     return out
 
 def executed(path, scale):
@@ -120,16 +128,16 @@ def write(path, text): path.write_text(text, encoding='utf-8')
 def toctree(names, *options):
     return '\n'.join(['```{toctree}', *(f':{o}' for o in options), '', *names, '```', ''])
 
-def write_notebooks(src, scale, repo, branch):
+def write_notebooks(src, scale, cfg, summaries):
     "The notebooks as pages; returns the names of those that are as they were executed."
     fresh = []
     for p in [NBS/'index.ipynb', *numbered()]:
         nb, ran = executed(p, scale)
-        write(src/p.name, dump(page(nb, repo, branch)))
+        write(src/p.name, dump(page(nb, cfg)))
         if ran: fresh.append(p.stem)
     index = read(src/'index.ipynb')
-    parts = {'Notebooks': [p.stem for p in numbered()], 'Results': ['summary', 'gallery'],
-             'Reference': ['api/index', TRIED.stem]}
+    parts = {'Notebooks': in_reading_order([p.stem for p in numbered()]),
+             'Results': [*map(summary_page, summaries), 'gallery'], 'Reference': ['api/index', TRIED.stem]}
     contents = '\n'.join(toctree(names, f'caption: {title}', 'hidden:') for title, names in parts.items())
     index['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
     write(src/'index.ipynb', dump(index))
@@ -152,28 +160,38 @@ def write_api(folder):
     table = '\n'.join(['| module | notebook | |', '|---|---|---|', *rows])
     write(folder/'index.md', f"{head}\n{table}\n\n{toctree(names, 'hidden:', 'maxdepth: 1')}")
 
-def write_results(src, repo, branch):
-    "The committed figures, the gallery of them, and the summary of the study."
+def in_reading_order(stems):
+    "As the front page names them, new readers first."
+    front = '\n'.join(map(source, read(NBS/'index.ipynb')['cells']))
+    named = re.findall(r'\]\((\d\d\w*)\.ipynb\) \|', front)
+    return sorted(stems, key=lambda s: named.index(s) if s in named else len(named))
+
+def summary(scale, cfg):
+    "The summary of a scale as a page."
+    text = (ROOT/'paper_figures'/scale/'summary.md').read_text(encoding='utf-8')
+    text = in_repository(text, cfg, '../../')
+    text = re.sub(r'\]\(\.\./([\w-]+)/summary\.md\)', lambda m: f']({summary_page(m[1])}.md)', text)
+    text = re.sub(r'\]\(\w+\.md\)', lambda m: m[0] if m[0].startswith('](summary') else '](gallery.md)', text)
+    return re.sub(r'\]\((?!http|#|gallery|summary)([\w./-]+)\)', rf'](paper_figures/{scale}/\1)', text)
+
+def write_results(src, cfg):
+    "The committed figures, the gallery of them, and the summaries; returns the names of the scales that have one."
     homes = [d for d in sorted((ROOT/'paper_figures').iterdir()) if any(d.glob('*.png'))]   # some hold only weights
     scales = sorted((d.name for d in homes), key=lambda s: (s != STUDY, s))
     stays = shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md')
     for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=stays)
     write(src/'gallery.md', gallery(scales))
-    summary = (ROOT/'paper_figures'/STUDY/'summary.md').read_text(encoding='utf-8')
-    summary = re.sub(r'\]\(\.\./\.\./', f']({repo}/blob/{branch}/', summary)
-    summary = re.sub(r'\]\(\w+\.md\)', '](gallery.md)', summary)
-    summary = re.sub(r'\]\((?!http|#|gallery)([\w./-]+)\)', rf'](paper_figures/{STUDY}/\1)', summary)
-    write(src/'summary.md', summary)
+    summaries = [s for s in scales if (ROOT/'paper_figures'/s/'summary.md').exists()]
+    for s in summaries: write(src/f'{summary_page(s)}.md', summary(s, cfg))
+    return summaries
 
 def lay_out(src, scale):
     "All that Sphinx reads; returns the names of the notebooks that are as they were executed."
     cfg = settings()
-    repo, branch = cfg['repo_url'], cfg['branch']
     shutil.rmtree(src, ignore_errors=True)
     src.mkdir(parents=True)
-    fresh = write_notebooks(src, scale, repo, branch)
+    fresh = write_notebooks(src, scale, cfg, write_results(src, cfg))
     write_api(src/'api')
-    write_results(src, repo, branch)
     shutil.copy(ROOT/TRIED, src)
     (src/'_static').mkdir()
     shutil.copy(ROOT/'docs'/'site.css', src/'_static')

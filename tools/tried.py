@@ -23,7 +23,8 @@ Each row below is a test: what was tried, and what the library answered when the
 def lines_of_tests(path):
     "{name of a function: its line} of a test file; empty where there is no such file any more."
     if not path.exists(): return {}
-    return {n.name: n.lineno for n in ast.parse(path.read_text(encoding='utf-8')).body if isinstance(n, ast.FunctionDef)}
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    return {n.name: n.lineno for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 def place(test, root):
     "Where a test stands: its file, the line of its function, then its case with numbers in their order."
@@ -53,13 +54,15 @@ def told(text, root=ROOT):
 def escaped(text): return re.sub(r'([\\`*_{}\[\]<>$|#~!&])', r'\\\1', text)
 
 def table(rows, root=ROOT):
-    head = ['| tried | answer |', '|---|---|']
-    return '\n'.join(head + [f"| {escaped(told(r['tried'], root))} | {escaped(told(r['answer'], root))} |" for r in rows])
+    def cell(text): return escaped(told(text, root))
+    lines = [f"| {cell(r['tried'])} | {cell(r['answer'])} |" for r in rows]
+    return '\n'.join(['| tried | answer |', '|---|---|', *lines])
 
 def page(rows, root=ROOT):
     "The whole page, as Markdown."
     kinds = list(dict.fromkeys(r['kind'] for r in rows))
-    parts = [f'# {TITLE}', '<!-- Made by `make tried`: edit the tests. -->', INTRO, f'{len(rows)} rows of {len(kinds)} kinds.']
+    parts = [f'# {TITLE}', '<!-- Made by `make tried`: edit the tests. -->', INTRO,
+             f'{len(rows)} rows of {len(kinds)} kinds.']
     for kind in kinds:
         parts += [f'## {escaped(kind)}', table([r for r in rows if r['kind'] == kind], root)]
     return '\n\n'.join(parts) + '\n'
@@ -74,7 +77,7 @@ VARIES = [r'\b0x[0-9a-f]+',                                    # addresses in me
           r'-?\b\d+\.\d+(?:e[+-]?\d+)?\b']                   # measured numbers
 
 def steady(line):
-    "A line of the page without what differs from run to run: keys, process ids, sizes in bytes, times, measured numbers."
+    "A line of the page without what differs from run to run: keys, process ids, sizes in bytes, times, measurements."
     for pattern in VARIES: line = re.sub(pattern, '…', line)
     return line
 
@@ -86,7 +89,8 @@ def differences(old, new):
 
 def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--check', action='store_true', help='write nothing; end with 1 when the page is not what the tests answered')
+    p.add_argument('--check', action='store_true',
+                   help='write nothing; end with 1 when the page is not what the tests answered')
     check, path = p.parse_args(args).check, root/PAGE
     noted = rows(root)
     if not noted:
