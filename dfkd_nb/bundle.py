@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'LONGEST', 'Word', 'ClassNames', 'Means', 'Deviations',
-           'Text', 'PARTS', 'FILES', 'RESULTS', 'FORMAT', 'SOURCES', 'ALONE', 'read_weights', 'unwrapped', 'fit_names',
-           'own_names', 'read_config', 'read_preparation', 'class_places', 'as_trained', 'foreign_teacher', 'adopt',
-           'preflight', 'nearest', 'memorisation', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place',
-           'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of', 'sweep', 'save_bundle', 'Bundle',
-           'wild_folder', 'make_source', 'WithoutData', 'match_classes', 'in_colour', 'compress', 'card_student',
-           'save_student', 'load_student', 'gan_size']
+           'Text', 'PARTS', 'FILES', 'RESULTS', 'FORMAT', 'SOURCES', 'TEACHER_ONLY', 'read_weights', 'unwrapped',
+           'fit_names', 'own_names', 'read_config', 'read_preparation', 'class_places', 'as_trained', 'foreign_teacher',
+           'adopt', 'preflight', 'nearest', 'memorisation', 'plot_memorisation', 'local_path', 'keep_apart',
+           'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of', 'sweep', 'save_bundle',
+           'Bundle', 'wild_folder', 'make_source', 'WithoutData', 'match_classes', 'in_colour', 'compress',
+           'card_student', 'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
@@ -19,7 +19,6 @@ import torch, yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 from .checks import *
 from .runs import *
-from .runs import _flat, _unpack
 from .data import *
 from .models import *
 from .training import *
@@ -120,13 +119,13 @@ def fit_names(want, # Names that the network has
               state:dict, # Tensors by name
              ) -> dict:
     "Tensors by the network's names, where only a prefix differs; raises `ValueError` where two would get the same"
-    def bare(k):
+    def without_prefix(k):
         short = k
         for _ in range(8):
             if short in want: return short
             short = short.removeprefix(next((p for p in WRAPPERS if short.startswith(p)), ''))
         return short if short in want else k
-    names = {k: bare(k) for k in state}
+    names = {k: without_prefix(k) for k in state}
     twice = next((n for n,times in Counter(names.values()).items() if times > 1), None)
     if twice:
         both = ', '.join(k[:80] for k,n in names.items() if n == twice)
@@ -761,7 +760,7 @@ def outline(path:Path, # File of `save_tree`
     types = _types()
     empty = {k: torch.empty(h['shape'], dtype=types.get(h['dtype'], torch.float32), device='meta')
              for k,h in header.items()}
-    try: return _unpack(parse_json(meta['tree'], path, depth=128), empty)
+    try: return unpack_tree(parse_json(meta['tree'], path, depth=128), empty)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError):
         raise ValueError(f'{path} does not say how its tensors belong together: '
                          'it is no file of weights of ours') from None
@@ -806,7 +805,7 @@ def _check_weights(path, result):
     "Read the weights: finite, and those that the result speaks of"
     weights = load_tree(path)
     require_finite(weights, str(path))
-    if weights_hash(_flat(weights)) != result['weights']:
+    if weights_hash(flatten_tree(weights)) != result['weights']:
         raise ValueError(f'{path}: these are not the weights that its result speaks of')
     return weights
 
@@ -1002,7 +1001,7 @@ SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and imag
            'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
 # Nobody knows such a teacher's data: images are inverted at all contrasts, the memory begins with drawn pictures
-ALONE = dict(drawn=10_000, terms=dict(vary=2.))
+TEACHER_ONLY = dict(drawn=10_000, terms=dict(vary=2.))
 
 def wild_folder(what:str # Such as `wild:FOLDER`
                ) -> Path:
@@ -1076,7 +1075,7 @@ def compress(bundle:Bundle,
             raise ValueError(f"the source's images are {_shown(shape)}, the data's {_shown(data.shape)}: "
                              f"pass --size {shape[-1]}")
     preflight(bundle.teacher, student, shape, kw.get('bs', 64))
-    if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**ALONE, **kw})
+    if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**TEACHER_ONLY, **kw})
     if data is None:
         data = WithoutData(bundle, src, min(500, len(src.x)//10) if src.rung == 'wild' else 500)
         if src.rung == 'wild': src = WildSource(src.x[data.sizes['test']:], src.classes)    # no picture on both sides

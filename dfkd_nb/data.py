@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'SPLITS', 'DATASETS', 'AUGMENT', 'to_unit',
            'to_bytes', 'shown', 'as_images', 'as_labels', 'as_names', 'ImageData', 'check_classes', 'memory',
-           'require_memory', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped', 'list_folder',
-           'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine', 'crop_flip', 'reshaped',
-           'recoloured', 'erased', 'strong', 'augment', 'RealSource', 'check_shape', 'NoiseSource']
+           'require_memory', 'require_file', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped',
+           'list_folder', 'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine',
+           'crop_flip', 'reshaped', 'recoloured', 'erased', 'strong', 'augment', 'RealSource', 'check_shape',
+           'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import math, os, stat, unicodedata, warnings, zipfile
@@ -264,7 +265,7 @@ def _digits_rgb(size=32):
 # %% ../nbs/01_data.ipynb #02a25c4a
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM') # Pillow's names of what is decoded
 
-def _require_file(path):
+def require_file(path):
     "Raises where a path is not a plain file with something in it; looks through links"
     try: s = os.stat(path)
     except (OSError, ValueError) as e:
@@ -341,7 +342,7 @@ def open_image(path:str|Path, # File
     "A picture of a file, by the rules above; raises `ValueError` or `FileNotFoundError` that names the file"
     if mode not in ('RGB', 'L', None):
         raise ValueError(f"a picture is opened as 'RGB', as 'L' (grey) or as it is (None), not as {mode!r}")
-    _require_file(path)
+    require_file(path)
     try: return _decode(path, mode)
     except UnidentifiedImageError: why = f'it is none of {", ".join(FORMATS)}'
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPELT', 'LAYOUTS', 'LEFT_OUT', 'Few', 'Layers',
            'TIMM_BACKBONES', 'HUB', 'DETRS', 'DETECTORS', 'WEIGHTS', 'DETR_RECIPES', 'silhouette', 'sky', 'scene',
-           'CocoImage', 'CocoCategory', 'CocoAnnotation', 'parse_coco', 'head_of', 'turn_box', 'read_coco',
-           'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
-           'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
-           'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
+           'CocoImage', 'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box',
+           'read_coco', 'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split',
+           'get_detection', 'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of',
+           'HubDetr', 'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
            'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
            'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on',
            'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector', 'require_shapes', 'said_of']
@@ -28,7 +28,6 @@ from torchvision.ops import box_convert, box_iou, sigmoid_focal_loss
 from tqdm import tqdm
 from .runs import *
 from .data import *
-from .data import _require_file
 from .models import *
 from .training import *
 from .checks import *
@@ -161,7 +160,7 @@ class CocoAnnotation(BaseModel):
 # %% ../nbs/08_detr.ipynb #e2359c18
 def _fail(file, what, *, kind=ValueError): raise kind(f'{shown(file)}: {what}')
 
-def _short(v):
+def short_text(v):
     "A value of a file, on a few columns of one line"
     if isinstance(v, int) and v.bit_length() > 200: return 'a huge number'
     s = repr(v)
@@ -172,9 +171,9 @@ _BBOX = 'bbox must be [x, y, width, height] in pixels with a positive size'
 def _wrong(error, record):
     "What pydantic found, in words"
     _, *at = error['loc']
-    at, got = str(at[0]) if at else '', _short(error['input'])
+    at, got = str(at[0]) if at else '', short_text(error['input'])
     if error['type'] == 'missing' and at != 'bbox': return f'has no {at}'
-    if at == 'bbox': return f"{_BBOX}, got {_short(record.get('bbox'))}"
+    if at == 'bbox': return f"{_BBOX}, got {short_text(record.get('bbox'))}"
     if not at: return f'must be a table of names and values, got {got}'
     must = {'value_error': error['msg'].removeprefix('Value error, '), 'bool_parsing': 'must be 0 or 1',
             'bool_type': 'must be 0 or 1',
@@ -185,7 +184,7 @@ def _wrong(error, record):
 def _records(file, tree, name, kind):
     "The records of one of a COCO file's lists; the first that breaks the schema is named"
     rows = tree[name]
-    if not isinstance(rows, list): _fail(file, f'{name} must be a list, got {_short(rows)}')
+    if not isinstance(rows, list): _fail(file, f'{name} must be a list, got {short_text(rows)}')
     try: return TypeAdapter(Annotated[list[kind], FailFast()]).validate_python(rows)
     except ValidationError as e: error = e.errors(include_url=False, include_context=False)[0]
     i = error['loc'][0]
@@ -194,15 +193,15 @@ def _records(file, tree, name, kind):
 def _record(name, i, row):
     "What a record is called in messages"
     own = row.get('id') if isinstance(row, dict) else None
-    return f'{name}[{i}]' + (f' (id {_short(own)})' if isinstance(own, (int, str)) else '')
+    return f'{name}[{i}]' + (f' (id {short_text(own)})' if isinstance(own, (int, str)) else '')
 
 def _no_twins(file, name, values, what):
     "Refuse records that share what must be their own"
     counted = Counter(values)
     twins = [v for v,n in counted.items() if n > 1]
     if twins:
-        _fail(file, f'{len(values)-len(counted)} {name} share their {what} with another, such as {_short(twins[0])}: '
-                    'give each its own')
+        _fail(file, f'{len(values)-len(counted)} {name} share their {what} with another, '
+                    f'such as {short_text(twins[0])}: give each its own')
 
 # %% ../nbs/08_detr.ipynb #16a15e56
 MOST = 1 << 30 # bytes of a COCO file: that of COCO's own 118,000 images has less than half
@@ -230,7 +229,7 @@ def _agree(file, rows, raw):
         if not isinstance(own, (int, float, str)) or isinstance(own, bool): continue
         first = seen.setdefault(own, row)
         if first is not row and first != row:
-            _fail(file, f'two annotations share the id {_short(own)} and differ: give each its own')
+            _fail(file, f'two annotations share the id {short_text(own)} and differ: give each its own')
 
 # %% ../nbs/08_detr.ipynb #33cfec58
 def _late_note(file):
@@ -249,7 +248,7 @@ def _late_note(file):
 def head_of(file:str|Path, # A picture
            ) -> tuple: # (width, height) as stored, and the way it must be turned to stand upright, or None
     "Size and orientation of a picture, from the head of its file; raises errors that name it"
-    _require_file(file)
+    require_file(file)
     try:
         with Image.open(file, formats=FORMATS) as im:
             if im.width*im.height > (Image.MAX_IMAGE_PIXELS or math.inf):
@@ -309,7 +308,7 @@ def _pictures(file, images, rows):
               kind=FileNotFoundError)
     for i,r in enumerate(rows):
         path, why = folder.find(r.file_name)
-        if why: _fail(file, f'images[{i}]: file_name {_short(r.file_name)} {why}')
+        if why: _fail(file, f'images[{i}]: file_name {short_text(r.file_name)} {why}')
         if os.path.exists(path): found.append((r, path, i))
         else: gone.append(os.path.basename(path))
     if gone:
@@ -335,7 +334,7 @@ def _picture(file, r, path, i):
 def _box(file, a, i):
     "The box of an annotation; where there is none, that of its polygons"
     if a.bbox is not None:
-        if min(a.bbox[2:]) < 0: _fail(file, f'annotations[{i}]: {_BBOX}, got {_short(list(a.bbox))}')
+        if min(a.bbox[2:]) < 0: _fail(file, f'annotations[{i}]: {_BBOX}, got {short_text(list(a.bbox))}')
         return list(a.bbox)
     try: points = TypeAdapter(list[Annotated[list[Pixels], Field(min_length=6)]]).validate_python(a.segmentation)
     except ValidationError: points = []
@@ -374,9 +373,9 @@ def _place(file, annotations, by_id, classes, n):
     "Put the objects of a COCO file into the records of its images"
     objects = []
     for i,a in enumerate(annotations):
-        if a.image_id not in by_id: _fail(file, f'annotations[{i}]: there is no image {_short(a.image_id)}')
+        if a.image_id not in by_id: _fail(file, f'annotations[{i}]: there is no image {short_text(a.image_id)}')
         if a.category_id not in classes:
-            _fail(file, f'annotations[{i}]: there is no category {_short(a.category_id)}; '
+            _fail(file, f'annotations[{i}]: there is no category {short_text(a.category_id)}; '
                         f"there are {shown(', '.join(map(str, classes)))}")
         if a.iscrowd: n['crowds'] += 1
         else: objects.append((by_id[a.image_id], classes[a.category_id], _box(file, a, i)))
@@ -554,7 +553,7 @@ LAYOUTS = { # where the annotations of a split may lie: where its images may
 def _pattern(pattern, name):
     "A place with {split} in it"
     if not isinstance(pattern, str) or '{split}' not in pattern:
-        raise ValueError(f'{name} must name a place with {{split}} in it, got {_short(pattern)}')
+        raise ValueError(f'{name} must name a place with {{split}} in it, got {short_text(pattern)}')
     return pattern
 
 def find_split(folder:Path,
@@ -633,7 +632,7 @@ def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under
         return DetectionData('scenes', {s: partial(draw_set, *v, size) for s,v in plan.items()}, FLYING, about)
     called = check_value(dict[str, str], splits or {}, 'get_detection: splits')
     if odd := set(called)-set(SPELT):
-        raise ValueError(f"get_detection: splits may name {', '.join(SPELT)}, got {_short(sorted(odd)[0])}")
+        raise ValueError(f"get_detection: splits may name {', '.join(SPELT)}, got {short_text(sorted(odd)[0])}")
     places = {s: find_split(folder, s, annotations, images, (called[s],) if s in called else ()) for s in SPELT}
     return _from_coco(folder, places, shortest, longest)
 
@@ -735,7 +734,7 @@ def hub_arch(said:dict) -> HubArch:
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         at = '.'.join(map(str, first['loc']))
-        raise ValueError(f"a DETR of transformers cannot have {at} = {_short(first['input'])}: "
+        raise ValueError(f"a DETR of transformers cannot have {at} = {short_text(first['input'])}: "
                          f"{first['msg'].lower()}") from None
     heads = arch.encoder_attention_heads, arch.decoder_attention_heads
     if arch.d_model % 4 or any(arch.d_model % h for h in heads):
@@ -762,7 +761,7 @@ def _from_hub(name, classes, kw):
         net = DetrForObjectDetection.from_pretrained(name, **ours, **kw)
     except Exception as e:
         why = ' '.join(str(e).split())[:150]
-        raise ValueError(f'pretrained={_short(name)} cannot be read as a DETR of transformers ({why})') from None
+        raise ValueError(f'pretrained={short_text(name)} cannot be read as a DETR of transformers ({why})') from None
     arch_of(net)        # refuse now what could not be built again
     return net
 
@@ -1275,4 +1274,4 @@ def said_of(run:Run) -> DetectorSaid:
     try: return DetectorSaid.model_validate({**(p if isinstance(p, dict) else {}), 'model': r.get('model')})
     except ValidationError as e: first = e.errors(include_url=False)[0]
     at = '.'.join(map(str, first['loc']))
-    raise ValueError(f"the result of {run} is not a detector's: {at} = {_short(first['input'])}")
+    raise ValueError(f"the result of {run} is not a detector's: {at} = {short_text(first['input'])}")

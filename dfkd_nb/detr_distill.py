@@ -24,9 +24,7 @@ from .data import *
 from .models import *
 from .training import *
 from .gan import *
-from .gan import _nets_code
 from .detr import *
-from .detr import _short
 from .checks import *
 
 # %% ../nbs/09_detr_distill.ipynb #33335156
@@ -421,7 +419,7 @@ def _parts(x, labels, boxes, size):
                                            mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
 # %% ../nbs/09_detr_distill.ipynb #02710d09
-@stage('detr_generator', 'detr_distill', also=_nets_code)
+@stage('detr_generator', 'detr_distill', also=networks_code)
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
                           teacher:Run, # A finished detector, which guides (λ > 0) and judges
@@ -515,7 +513,7 @@ def load_scenes(run:Run, # A finished run of `train_scene_generator`
     arch = (r.get('params') or {}).get('arch')
     names = set(inspect.signature(SceneGenerator).parameters)
     if not isinstance(arch, dict) or set(arch)-names or {'classes', 'shape'}-set(arch):
-        raise ValueError(f'the result of {run} is not that of a generator of scenes: arch = {_short(arch)}')
+        raise ValueError(f'the result of {run} is not that of a generator of scenes: arch = {short_text(arch)}')
     if not isinstance(w, dict) or set(w) != {'generator', 'stats'}:
         raise ValueError(f'the weights of {run} are not those of a generator of scenes')
     require_shapes(lambda: SceneGenerator(**arch), w['generator'])
@@ -722,7 +720,7 @@ def can_teach(teacher:Run, # A finished detector
     same_classes(teacher, data)
     best = teacher.result.get('metrics', {}).get('map50')
     if not isinstance(best, (int, float)) or not 0 < best <= 1:
-        raise ValueError(f"the teacher's mAP@50 is {_short(best)}: it has nothing to teach; train it longer")
+        raise ValueError(f"the teacher's mAP@50 is {short_text(best)}: it has nothing to teach; train it longer")
     return best
 
 # %% ../nbs/09_detr_distill.ipynb #1e98e293

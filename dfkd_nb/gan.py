@@ -7,8 +7,8 @@ __all__ = ['GANS', 'Width', 'Widths', 'SNAPSHOTS', 'GAN_RECIPES', 'GPU_GANS', 'S
            'crop_to', 'StrongGenerator', 'StrongDiscriminator', 'diff_augment', 'bce_d', 'bce_g', 'hinge_d', 'hinge_g',
            'attention_loss', 'read_probes', 'unscaled_dtype', 'Guide', 'guide_of', 'class_spread', 'balance', 'health',
            'Averaged', 'keep_settings', 'Game', 'game_steps', 'steps_used', 'play', 'check_game', 'new_nets',
-           'generate', 'halves', 'note_progress', 'appraise', 'generator_result', 'train_generator', 'GanSource',
-           'is_large', 'gan_recipe_for']
+           'generate', 'halves', 'note_progress', 'appraise', 'networks_code', 'generator_result', 'train_generator',
+           'GanSource', 'is_large', 'gan_recipe_for']
 
 # %% ../nbs/04_gan.ipynb #00aa325e
 from copy import deepcopy
@@ -573,7 +573,7 @@ def appraise(G:nn.Module, guide:Guide, data:ImageData, seed:int) -> dict: # `hea
     return {**h, 'probe_cosine': 1-attention_loss(ap, guide.cap, ys.to(guide.device)).item()}
 
 # %% ../nbs/04_gan.ipynb #9adf8ec0
-def _nets_code(args):
+def networks_code(args):
     "What of the table of networks a generator depends on"
     if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
     return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']] if f]}
@@ -594,7 +594,7 @@ def generator_result(run, game:Game, guide:Guide, data:ImageData, steps:int) -> 
             'metrics': metrics, 'collapsed': seen['collapsed'], 'params': params}
 
 # %% ../nbs/04_gan.ipynb #2fa5d093
-@stage('generator', 'gan', also=_nets_code)
+@stage('generator', 'gan', also=networks_code)
 def train_generator(run,
                     data:ImageData, # Real images: the owner's side
                     teacher:Run, # Guides (λ > 0) and judges

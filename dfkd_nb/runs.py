@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['ARGUMENTS', 'RESULT', 'MANIFEST', 'OURS', 'CHECKPOINT', 'STAGES', 'FIELDS', 'project_root', 'runs_root',
-           'shipped_root', 'world', 'write_atomic', 'save_tree', 'load_tree', 'seed_all', 'pick_device', 'LedgerError',
-           'Ledger', 'note_read', 'code_hash', 'weights_hash', 'identity', 'run_key', 'Run', 'check_run', 'seal',
-           'alone', 'round_weights', 'load_weights', 'Due', 'provenance', 'stage', 'record', 'read_results', 'mean_sd',
-           'paired_difference', 'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'pick', 'hover',
-           'plot_flow']
+           'shipped_root', 'world', 'write_atomic', 'save_tree', 'unpack_tree', 'load_tree', 'seed_all', 'pick_device',
+           'LedgerError', 'Ledger', 'note_read', 'code_hash', 'weights_hash', 'identity', 'run_key', 'Run',
+           'flatten_tree', 'check_run', 'seal', 'alone', 'round_weights', 'load_weights', 'Due', 'provenance',
+           'shipped_run', 'stage', 'record', 'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting',
+           'save_table', 'plain_log', 'save_figure', 'figure_menu', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, subprocess, time, warnings
@@ -96,10 +96,10 @@ def _add(h, name, t):
     h.update(t.reshape(-1).view(torch.uint8).numpy().tobytes())
 
 # %% ../nbs/00_runs.ipynb #5f449824
-def _unpack(x, tensors):
-    if isinstance(x, list): return [_unpack(v, tensors) for v in x]
+def unpack_tree(x, tensors):
+    if isinstance(x, list): return [unpack_tree(v, tensors) for v in x]
     if not isinstance(x, dict): return x
-    if set(x) == {'dict'}: return {_key(k): _unpack(v, tensors) for k,v in x['dict']}
+    if set(x) == {'dict'}: return {_key(k): unpack_tree(v, tensors) for k,v in x['dict']}
     if 'tensor' not in x or set(x) > {'tensor', 'channels_last'}:
         raise ValueError('it holds what is neither a tensor nor a table')
     t = tensors.pop(x['tensor'])                                   # once: a second time it would not be there
@@ -119,7 +119,7 @@ def load_tree(path:Path, # File written by `save_tree`
     shape, tensors = parse_json(meta['tree'], path, depth=128), read_tensors(path)
     if (checked or 'sha256' in meta) and meta.get('sha256') != _content(meta['tree'], tensors):
         raise ValueError(f'{path}: was altered after it was written (its hash is another)')
-    try: return _unpack(shape, tensors)
+    try: return unpack_tree(shape, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as e:
         raise ValueError(f'{path}: its tree is damaged ({type(e).__name__}: '
                          f"{' '.join(str(e).split())[:100]})") from None
@@ -281,11 +281,11 @@ class Run:
         said = self.result['metrics'] if self.fault() == '' else 'not finished'
         return f'Run({self.stage}/{self.key}, {said})'
 
-def _flat(tree, at=''):
+def flatten_tree(tree, at=''):
     "Tensors of a tree by path"
     if isinstance(tree, torch.Tensor): return {at: tree}
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return {k: v for n,x in items for k,v in _flat(x, f'{at}/{n}').items()}
+    return {k: v for n,x in items for k,v in flatten_tree(x, f'{at}/{n}').items()}
 
 # %% ../nbs/00_runs.ipynb #768230f8
 RESULT = {'stage': str, 'config': dict, 'metrics': dict, 'weights': str,
@@ -295,7 +295,7 @@ MANIFEST = {'format': int, 'stage': str, 'key': str, 'files': dict}
 def _checked_result(folder):
     "The result in a folder, if its weights are those that it speaks of"
     result = check_table(RESULT, read_json(folder/'result.json'), folder/'result.json')
-    if result['weights'] != weights_hash(_flat(load_tree(folder/'weights.safetensors'))):
+    if result['weights'] != weights_hash(flatten_tree(load_tree(folder/'weights.safetensors'))):
         raise ValueError(f'{folder}: its weights are not those its result speaks of')
     return result
 
@@ -639,7 +639,7 @@ def finish(self:Run,
         self.give_up()
         raise
     result = {'stage': self.stage, **result, 'config': self.config, 'log': self.log,
-              'weights': weights_hash(_flat(weights))}
+              'weights': weights_hash(flatten_tree(weights))}
     data = json.dumps(result, indent=1, allow_nan=False).encode()
     save_tree(self.path/'weights.safetensors', weights)
     varies = {'minutes': round((time.time()-self.started)/60, 3), **provenance(), **self.extra}
@@ -652,7 +652,7 @@ def finish(self:Run,
     return self
 
 # %% ../nbs/00_runs.ipynb #23f31498
-def _shipped(stage, config, defaults=None):
+def shipped_run(stage, config, defaults=None):
     "A finished run that travels with the repository and has these arguments; newer ones had their `defaults`"
     strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
@@ -700,7 +700,7 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
             if run.finished:
                 run.sweep()
                 return run
-            return (not root and _shipped(name, run.config, _defaults(params))) or _compute(run, f, args, parallel)
+            return (not root and shipped_run(name, run.config, _defaults(params))) or _compute(run, f, args, parallel)
         at_last = inspect.Parameter('root', inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Path|str|None)
         staged.__signature__ = sig.replace(parameters=[*params, at_last])
         STAGES[f.__name__] = staged
@@ -845,10 +845,10 @@ def _img(fig, alt, display, dpi):
     png = base64.b64encode(buf.getvalue()).decode()
     return f'<img alt="{html.escape(alt)}" style="display:{display}" src="data:image/png;base64,{png}">'
 
-def pick(figs:dict, # What the reader picks -> matplotlib figure
-         label:str, # Before the menu
-         dpi:int=80,
-        ): # IPython `HTML`
+def figure_menu(figs:dict, # What the reader picks -> matplotlib figure
+                label:str, # Before the menu
+                dpi:int=80,
+               ): # IPython `HTML`
     "One of several figures, as the reader chooses"
     import html
     from IPython.display import HTML

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'RECIPES', 'GPU_RECIPES', 'FOR_GPU', 'deferred', 'send', 'shuffled', 'Batches', 'pick_dtype', 'autocast',
            'predict', 'accuracy', 'accuracy_on', 'use_graphs', 'graphs_used', 'Graphed', 'Pass', 'Resume', 'Curve',
-           'Augment', 'Clip', 'OwnShare', 'spread', 'bare', 'mean_over_processes', 'check_batch', 'Mix', 'Average',
-           'MuonAdamW', 'fit', 'choose_recipe', 'recipe_for', 'train_teacher', 'Callback', 'CancelEpochException']
+           'Augment', 'Clip', 'OwnShare', 'distribute', 'unwrap', 'mean_over_processes', 'check_batch', 'Mix',
+           'Average', 'MuonAdamW', 'fit', 'choose_recipe', 'recipe_for', 'train_teacher', 'Callback',
+           'CancelEpochException']
 
 # %% ../nbs/02a_training.ipynb #7a1c02a3
 import copy, inspect, json, os
@@ -322,10 +323,10 @@ class Resume(Callback):
     @property
     def mean(self): return getattr(self.learn, 'average', None)
     def state(self):
-        kept = {'model': bare(self.learn.model).state_dict(), 'opt': self.learn.opt.state_dict()}
+        kept = {'model': unwrap(self.learn.model).state_dict(), 'opt': self.learn.opt.state_dict()}
         return {**kept, 'mean': self.mean.state_dict()} if self.mean else kept
     def load(self, s):
-        load_weights(bare(self.learn.model), s['model'])
+        load_weights(unwrap(self.learn.model), s['model'])
         self.learn.opt.load_state_dict(s['opt'])
         if self.mean: self.mean.load_state_dict(s['mean'])
 
@@ -351,7 +352,7 @@ class Curve(Callback):
     @property
     def model_to_measure(self):
         if hasattr(self.learn, 'average'): return self.learn.average.averaged
-        return bare(self.learn.model)
+        return unwrap(self.learn.model)
 
 class Augment(Callback):
     "Augments each batch of images"
@@ -372,13 +373,13 @@ class OwnShare(Callback):
         rank, n = world()
         self.learn.xb, self.learn.yb = (tuple(t[rank::n] for t in b) for b in (self.xb, self.yb))
 
-def spread(model:nn.Module) -> nn.Module: # On this process's device
+def distribute(model:nn.Module) -> nn.Module: # On this process's device
     "The model, spread over the processes that `accelerate launch` started; their gradients are averaged"
     if world()[1] == 1: return model.to(pick_device())
     from accelerate import Accelerator
     return Accelerator(cpu=pick_device().type == 'cpu').prepare_model(model)
 
-def bare(model:nn.Module) -> nn.Module:
+def unwrap(model:nn.Module) -> nn.Module:
     "The model inside, where it is in a `Pass` or spread over processes"
     if isinstance(model, Pass): model = model.model
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
@@ -425,8 +426,8 @@ class Average(Callback):
     def __init__(self, decay:Decay): # β
         self.decay = check_value(Decay, decay, 'ema')
     def before_fit(self):
-        self.averaged,self.steps = copy.deepcopy(bare(self.learn.model)).requires_grad_(False).eval(),0
-        self.means,self.now = self._floats(self.averaged),self._floats(bare(self.learn.model))
+        self.averaged,self.steps = copy.deepcopy(unwrap(self.learn.model)).requires_grad_(False).eval(),0
+        self.means,self.now = self._floats(self.averaged),self._floats(unwrap(self.learn.model))
     def _floats(self, model):
         return [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
     def after_step(self):
@@ -434,9 +435,9 @@ class Average(Callback):
         beta = min(self.decay, (1+self.steps)/(10+self.steps))
         torch._foreach_lerp_(self.means, self.now, 1-beta)
     def after_train(self):
-        for b,now in zip(self.averaged.buffers(), bare(self.learn.model).buffers()):
+        for b,now in zip(self.averaged.buffers(), unwrap(self.learn.model).buffers()):
             if not b.is_floating_point(): b.copy_(now)      # counters
-    def after_fit(self): load_weights(bare(self.learn.model), self.averaged.state_dict())
+    def after_fit(self): load_weights(unwrap(self.learn.model), self.averaged.state_dict())
     def state_dict(self): return {'model': self.averaged.state_dict(), 'steps': self.steps}
     def load_state_dict(self, s):
         load_weights(self.averaged, s['model'])
@@ -490,7 +491,7 @@ def fit(run:Run, # Where checkpoints and the log go
     check_arguments(fit, locals())
     check_batch(batches.bs)
     dtype = pick_dtype(model.width)
-    net = Pass(spread(model), dtype, also)
+    net = Pass(distribute(model), dtype, also)
     cbs = [TrainEvalCallback(), *cbs, Resume(run), Curve(run, measure), Clip()]
     if world()[1] > 1: cbs.append(OwnShare())
     if ema: cbs.append(Average(ema))

@@ -63,7 +63,8 @@ def test_five_lines_run(tmp_path, monkeypatch):
     save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/file)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))
-    for k, v in dict(rounds=1, every=1, g_steps=1, s_steps=1, drawn=64).items(): monkeypatch.setitem(bundle.ALONE, k, v)
+    brief = dict(rounds=1, every=1, g_steps=1, s_steps=1, drawn=64)
+    for k, v in brief.items(): monkeypatch.setitem(bundle.TEACHER_ONLY, k, v)
     exec(lines.replace('deit_tiny_patch16_224', 'vit_rgb_student'), here := {})
     assert here['student'].result['images_read'] == {}          # no real image
     assert bundle.load_student(tmp_path/'student').card['classes'] == ['bird', 'drone', 'helicopter', 'plane']

@@ -3,7 +3,7 @@ import graph, pytest, torch, yaml
 from cells import ROOT
 from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
-from dfkd_nb.inversion import APART, INVERSION
+from dfkd_nb.inversion import ABLATIONS, INVERSION
 from dfkd_nb.training import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
@@ -16,7 +16,7 @@ def test_rehearsal(tmp_path, monkeypatch):
            'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}
     rows = rehearse(cfg, 'digits', batches=2).set_index('stage')
     # a variant costs what its like does, and is not run again
-    taken = [f'invert {v} (taken as invert)' for v in ('dafl', *APART)]
+    taken = [f'invert {v} (taken as invert)' for v in ('dafl', *ABLATIONS)]
     assert list(rows.index) == ['train_teacher', 'class_probes', 'train_teacher fine', 'invert', 'distill wild',
                                 'distill drawn', 'distill wild selected (taken as distill wild)', *taken]
     dafl = rows.loc[taken[0]]

@@ -242,7 +242,7 @@ def test_average_is_the_average(tmp_path):
     seen, net = [], small()
     class Watch(training.Callback):
         order = 59
-        def after_step(self): seen.append(bare(self.learn.model).net.head.weight.detach().clone())
+        def after_step(self): seen.append(unwrap(self.learn.model).net.head.weight.detach().clone())
     x, y = DATA.read('test')
     first = net.net.head.weight.detach().clone()
     fit(Run('t', {}, tmp_path), net, Batches(x, y, bs=90), nn.CrossEntropyLoss(), lambda m: {}, 2, 1e-3, cbs=[Watch()],

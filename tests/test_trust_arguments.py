@@ -8,7 +8,7 @@ from dfkd_nb import runs
 from dfkd_nb.runs import Ledger, project_root
 
 for p in sorted((project_root()/'dfkd_nb').glob('[a-z]*.py')): importlib.import_module(f'dfkd_nb.{p.stem}')
-STAGES = dict(sorted(runs.STAGES.items()))
+STAGES = {k: f for k, f in sorted(runs.STAGES.items()) if f.__module__.startswith('dfkd_nb.')}
 
 HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.inf, '', 'nope', '../x', 'ten', 'a\nb',
            b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},

@@ -8,7 +8,7 @@ from dfkd_nb.checks import file_hashes
 from dfkd_nb.data import get_data
 from dfkd_nb.gan import GAN_RECIPES, train_generator
 from dfkd_nb.probes import class_probes
-from dfkd_nb.runs import _flat, load_tree, save_tree, weights_hash
+from dfkd_nb.runs import flatten_tree, load_tree, save_tree, weights_hash
 from dfkd_nb.training import RECIPES, train_teacher
 
 PARTS = 'teacher', 'probes', 'generator'
@@ -265,7 +265,7 @@ def weights(part, change):
         file = folder/part/'weights.safetensors'
         tree = change(load_tree(file))
         save_tree(file, tree)
-        rewrite(folder/part/'result.json', lambda r: r.update(weights=weights_hash(_flat(tree))))
+        rewrite(folder/part/'result.json', lambda r: r.update(weights=weights_hash(flatten_tree(tree))))
     return spoil
 
 def filled(which, value):

@@ -255,7 +255,7 @@ def test_turned(where, orientation, tmp_path, tried):
         n = 12+int.from_bytes(data[i:i+4], 'big')
         file.write_bytes(data[:i]+data[i+n:-12]+data[i:i+n]+data[-12:])
     turn = TURNS.get(orientation)
-    upright = np.asarray(Image.open(file).transpose(turn) if turn else Image.open(file))
+    upright = np.asarray(Image.open(file) if turn is None else Image.open(file).transpose(turn))
     ys, xs = np.nonzero(upright[..., 0] > 128)
     want = [xs.min(), ys.min(), xs.max()+1-xs.min(), ys.max()+1-ys.min()]
     for box, size, of in ((want, upright.shape[1::-1], 'upright'), ([6, 4, 14, 8], (W, H), 'stored')):

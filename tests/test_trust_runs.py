@@ -108,7 +108,7 @@ def others_weights(run, tmp_path):
     w = {'weight': torch.zeros(2, 3), 'bias': torch.zeros(2)}
     save_tree(run.path/'weights.safetensors', w)
     r = run.result
-    r['weights'] = weights_hash(runs._flat(load_tree(run.path/'weights.safetensors')))
+    r['weights'] = weights_hash(runs.flatten_tree(load_tree(run.path/'weights.safetensors')))
     (run.path/'result.json').write_text(json.dumps(r))
 def outside(run, tmp_path):
     m = read_json(run.path/'manifest.json')

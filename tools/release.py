@@ -15,12 +15,12 @@ from dfkd_nb.data import get_data
 from dfkd_nb.deploy import export_onnx, quantize
 from dfkd_nb.detr import load_detector
 from dfkd_nb.models import load_classifier
-from dfkd_nb.runs import Run, _flat, _shipped, load_tree, weights_hash
+from dfkd_nb.runs import Run, flatten_tree, shipped_run, load_tree, weights_hash
 
 def run_of(result):
     "The finished run that a result was recorded from, or None."
     run = Run(result['stage'], result['config'])
-    return run if run.finished else _shipped(result['stage'], result['config'])
+    return run if run.finished else shipped_run(result['stage'], result['config'])
 
 def bundle(out, dataset, results, licence):
     "The bundle of a data set's seed 0; says what is missing."
@@ -51,7 +51,7 @@ def student(out, weights, result, licence):
              'files': {f.name: f.stat().st_size for f in sorted(out.iterdir())},
              'use': 'examples/onnx_predict.py student.onnx IMAGE; load_student of dfkd_nb.bundle for PyTorch'}
     (out/'card.yaml').write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
-    result = {**result, 'weights': weights_hash(_flat(run.weights))}
+    result = {**result, 'weights': weights_hash(flatten_tree(run.weights))}
     (out/'result.json').write_text(json.dumps(result, indent=1), encoding='utf-8')
     if result['stage'] == 'student': card_student(out, get_data(result['dataset']).classes, licence)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.checks import check_files, read_json
-from dfkd_nb.runs import Run, _flat, code_hash, identity, load_tree, seal, weights_hash, write_atomic
+from dfkd_nb.runs import Run, flatten_tree, code_hash, identity, load_tree, seal, weights_hash, write_atomic
 from study import made_by
 
 def todays(result):
@@ -26,7 +26,7 @@ def of_record(weights, trust):
     result = json.loads((results/f'{weights.stem}.json').read_text(encoding='utf-8'))
     run = Run(result['stage'], todays(result) if trust else result['config'])
     if run.finished: return run
-    result |= {'config': run.config, 'weights': weights_hash(_flat(load_tree(weights)))}
+    result |= {'config': run.config, 'weights': weights_hash(flatten_tree(load_tree(weights)))}
     write_atomic(run.path/'weights.safetensors', weights.read_bytes())
     write_atomic(run.path/'result.json', json.dumps(result))
     extra = results/f'{weights.stem}.run.json'
