@@ -7,7 +7,9 @@ from cells import settings
 import docments
 
 cfg = settings()
-project, author, release = cfg['lib_name'], cfg['author'], re.search(r'__version__ = "(.+?)"', Path(os.environ['DFKD_ROOT'], cfg['lib_path'], '__init__.py').read_text())[1]
+root = Path(os.environ['DFKD_ROOT'])
+project, author = cfg['lib_name'], cfg['author']
+release = re.search(r'__version__ = "(.+?)"', (root/cfg['lib_path']/'__init__.py').read_text(encoding='utf-8'))[1]
 copyright = f'{author}, {cfg["license"]}'
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode', 'sphinx.ext.mathjax', 'sphinx_copybutton']
 nb_execution_mode = 'off'                       # pages are what papermill executed
@@ -27,8 +29,10 @@ html_show_sphinx = False
 html_context = {'default_mode': 'auto'}         # light or dark, as the reader's system has it
 mathjax_path = 'tex-svg-full.js'                # lies in _static: the site needs no other server
 html_theme_options = {
-    'repository_url': cfg['repo_url'], 'repository_branch': cfg['branch'], 'path_to_docs': 'nbs', 'use_repository_button': True, 'use_issues_button': True, 'use_download_button': True,
-    'launch_buttons': {'colab_url': 'https://colab.research.google.com'}, 'navbar_persistent': [], 'show_toc_level': 2, 'home_page_in_toc': True,
+    'repository_url': cfg['repo_url'], 'repository_branch': cfg['branch'], 'path_to_docs': 'nbs',
+    'use_repository_button': True, 'use_issues_button': True, 'use_download_button': True,
+    'launch_buttons': {'colab_url': 'https://colab.research.google.com'},
+    'navbar_persistent': [], 'show_toc_level': 2, 'home_page_in_toc': True,
 }
 
 def setup(app):
@@ -38,4 +42,4 @@ def setup(app):
 
 def no_colab_where_there_is_no_notebook(app, page, template, context, doctree):
     "The theme offers Colab for every page; only notebooks can be opened there, from nbs/."
-    if not Path(os.environ['DFKD_ROOT'], 'nbs', f'{page}.ipynb').exists(): context['theme_launch_buttons'] = {}
+    if not (root/'nbs'/f'{page}.ipynb').exists(): context['theme_launch_buttons'] = {}
