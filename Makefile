@@ -25,6 +25,9 @@ $(DOCS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
+lint: $(READY)  ## the rules of lines and names in pyproject.toml, also in the notebooks
+	@$(BIN)/python -m ruff check .
+
 test: $(READY)  ## every notebook and pytest, with coverage of the package
 	@$(BIN)/python tools/test.py
 
@@ -78,5 +81,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup lint test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

@@ -1,5 +1,5 @@
-"""Speed as ratios, measured in one run: each training stage against this machine's matmul peak, and distillation against the plain way of doing it.
-On a GPU each stage runs twice, as CUDA graphs and without.
+"""Speed as ratios, measured in one run: each training stage against this machine's matmul peak, and distillation
+against the plain way of doing it. On a GPU each stage runs twice, as CUDA graphs and without.
 
     python benchmarks/throughput.py [--size digits|mnist|cifar] [--out DIR]
 """
@@ -20,7 +20,8 @@ from dfkd_nb.gan import *
 from dfkd_nb.distill import *
 from dfkd_nb.runs import *
 
-SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)} # recipes, timed steps (an even number)
+# recipes, timed steps (an even number)
+SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)}
 STAGES = ['teacher', 'cGAN unguided', 'cGAN guided', 'distillation, live teacher', 'distillation, cached teacher']
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: .01, torch.float16: .01} # relative, of each loss
 GPU = torch.cuda.is_available()
@@ -35,17 +36,21 @@ class Flops(TorchDispatchMode):
         super().__init__()
         self.n = Counter()
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if count := flop_registry.get(func.overloadpacket): self.n[args[0].dtype] += count(*args, **(kwargs or {}), out_val=out)
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        count = flop_registry.get(func.overloadpacket)
+        if count: self.n[args[0].dtype] += count(*args, **kwargs, out_val=out)
         return out
 
 def rss(which):
     "A memory field of this process in bytes, 0 where there is no /proc"
     status = Path('/proc/self/status')
-    return next(int(l.split()[1])*1024 for l in status.read_text().splitlines() if l.startswith(which)) if status.exists() else 0
+    if not status.exists(): return 0
+    return next(int(line.split()[1])*1024 for line in status.read_text().splitlines() if line.startswith(which))
 
 class Clock:
-    "While open, times `steps` steps of whatever iterates over `Batches`; on request counts the FLOPs of two more; then ends the training"
+    """While open, times `steps` steps of whatever iterates over `Batches`; on request counts the FLOPs of two more;
+    then ends the training"""
     def __init__(self, steps, warm=WARM, flops=False):
         self.steps,self.warm,self.at = steps,warm,[]
         self.memory,self.base = 0,rss('VmRSS')
@@ -76,7 +81,9 @@ class Clock:
                 raise CancelFitException
             yield batch
     @property
-    def times(self): return [b-a for a,b in zip(self.at[self.warm:], self.at[self.warm+1:self.warm+self.steps+1])] # seconds, one a step
+    def times(self): # seconds, one a step
+        at = self.at[self.warm:self.warm+self.steps+1]
+        return [b-a for a,b in zip(at, at[1:])]
 
 def peak(dtype):
     "FLOP/s of a large matrix product, the best of some"
@@ -101,7 +108,10 @@ def images(size, steps):
     "Random images and labels in the shape of this size, enough for the steps"
     a, n = MODELS[recipes(size)[0]['model']], max(r['bs'] for r in recipes(size))*(WARM+steps+3)
     gen = torch.Generator().manual_seed(0)
-    make = lambda n: (torch.randint(0, 256, (n, a['in_chans'], a['img_size'], a['img_size']), dtype=torch.uint8, generator=gen), torch.randint(0, 10, (n,), generator=gen))
+    def make(n):
+        shape = n, a['in_chans'], a['img_size'], a['img_size']
+        x = torch.randint(0, 256, shape, dtype=torch.uint8, generator=gen)
+        return x, torch.randint(0, 10, (n,), generator=gen)
     return ImageData('random', {'train': make(n), 'valid': make(64), 'test': make(64)}, range(10))
 
 def owner(size, data, root):
@@ -130,19 +140,24 @@ class Recorded:
         return '; '.join(dict.fromkeys(self.used)) or 'eager: nothing was recorded'
 
 def run_stage(name, size, steps, root):
-    "Time, FLOPs (without graphs, which PyTorch cannot count in) and memory of one stage, to be measured in a process of its own"
+    """Time, FLOPs (without graphs, which PyTorch cannot count in) and memory of one stage, to be measured in a process
+    of its own"""
     own, (teacher, gan, kd) = tempfile.mkdtemp(dir=root), recipes(size)
     clock = Clock(steps, flops=not use_graphs())
     data = images(size, steps)
     if name != 'teacher': T, probes = owner(size, data, root)
+    if name == 'teacher': recipe = teacher
+    elif name.startswith('cGAN'): recipe = gan | ({'lam': 0.} if name == 'cGAN unguided' else {})
+    else: recipe = kd | ({'augment': 'none'} if name.endswith('cached teacher') else {})
     with clock, Recorded() as recorded:
-        if name == 'teacher': train_teacher(data, epochs=1, root=own, **teacher)
-        elif name.startswith('cGAN'): train_generator(data, T, probes, epochs=1, root=own, **gan | ({'lam': 0.} if name == 'cGAN unguided' else {}))
-        else: distill(T, RealSource(data), data, epochs=1, root=own, **kd | ({'augment': 'none'} if name.endswith('cached teacher') else {}))
-    bs = (teacher if name == 'teacher' else gan if name.startswith('cGAN') else kd)['bs']
+        if name == 'teacher': train_teacher(data, epochs=1, root=own, **recipe)
+        elif name.startswith('cGAN'): train_generator(data, T, probes, epochs=1, root=own, **recipe)
+        else: distill(T, RealSource(data), data, epochs=1, root=own, **recipe)
+    bs = recipe['bs']
     pairs = [a+b for a,b in zip(clock.times[::2], clock.times[1::2])] # a probe may be taken every second step
     flops = {str(k).split('.')[1]: v/2/bs for k,v in clock.flops.n.items()} if clock.flops else {}
-    return {'stage': name, 'bs': bs, 'images_per_s': 2*bs/statistics.median(pairs), 'memory': clock.memory, 'flops_per_image': flops, 'graphs': recorded.said}
+    return {'stage': name, 'bs': bs, 'images_per_s': 2*bs/statistics.median(pairs), 'memory': clock.memory,
+            'flops_per_image': flops, 'graphs': recorded.said}
 
 def alone(name, size, steps, root, graphs):
     "One stage in a process of its own"
@@ -165,10 +180,15 @@ def stages(names, size, steps):
             rows.append(row)
             if not GPU: continue
             again = alone(name, size, steps, root, graphs=True)
-            rows.append({**again, 'flops_per_image': row['flops_per_image'], 'share_of_peak': again['images_per_s']*seconds})
+            share = again['images_per_s']*seconds
+            rows.append({**again, 'flops_per_image': row['flops_per_image'], 'share_of_peak': share})
     return rows, peaks
 
 # --- 2. both precisions, whichever the library chooses here
+
+def trains(net, x):
+    "A training pass, as a function"
+    return lambda: net(x).sum().backward()
 
 def precisions(size, bs=16, repeat=5):
     "Images/s of a training pass, forward and back, of teacher and student"
@@ -178,16 +198,19 @@ def precisions(size, bs=16, repeat=5):
         a = MODELS[name]
         stats = {k: [.5]*a['in_chans'] for k in ('mean', 'std')}
         x = torch.rand(bs, a['in_chans'], a['img_size'], a['img_size'], device=pick_device())
-        nets = {str(d).split('.')[1]: Pass(create_classifier(name, 10, stats).to(x.device), d).train() for d in (torch.float32, torch.bfloat16)}
-        times = latency({k: lambda net=net: net(x).sum().backward() for k,net in nets.items()}, repeat)
+        nets = {str(d).split('.')[1]: Pass(create_classifier(name, 10, stats).to(x.device), d).train()
+                for d in (torch.float32, torch.bfloat16)}
+        times = latency({k: trains(net, x) for k,net in nets.items()}, repeat)
         chosen = str(pick_dtype(nets['float32'].model.width)).split('.')[1]
-        rows.append({'model': name, 'bs': bs, 'chosen': chosen, 'images_per_s': {k: 1000*bs/t['p50'] for k,t in times.items()}})
+        speed = {k: 1000*bs/t['p50'] for k,t in times.items()}
+        rows.append({'model': name, 'bs': bs, 'chosen': chosen, 'images_per_s': speed})
     return rows
 
 # --- 3. distillation, against the plain way
 
 class Plain:
-    "The plain way: full attention maps of every block by forward hooks, fused attention off, the teacher asked in each step"
+    """The plain way: full attention maps of every block by forward hooks, fused attention off, the teacher asked in
+    each step"""
     def __init__(self, T, S):
         self.T,self.S,self.maps = copy.deepcopy(T),copy.deepcopy(S),{}
         for m in (self.T, self.S):
@@ -220,47 +243,63 @@ def our_losses(T, S, x, y):
         cb.loss(pred.float(), *cb.learn.yb)
     return {k: v for k,v in cb.learn.parts.items() if k != 'loss'}
 
+def pair_of(size, x):
+    "Teacher and student, far enough from zero that the losses say something"
+    teacher, _, kd = recipes(size)
+    seed_all('benchmark')
+    stats, device = channel_stats(x), pick_device()
+    T, S = (create_classifier(m, 10, stats).to(device) for m in (teacher['model'], kd['student']))
+    T.eval().requires_grad_(False)
+    with torch.no_grad():
+        for p in (*T.parameters(), *S.parameters()):
+            if p.ndim > 1: p.mul_(3)
+    return T, S
+
+def same_losses(plain, T, S, x, y):
+    "The losses of one batch, the plain way and ours, and the largest relative difference; ends where it is too large"
+    a, c = plain.losses(x, y), our_losses(T, S, x, y)
+    off = max(abs(a[k]-c[k]).item()/abs(a[k]).item() for k in a)
+    if off > max(TOLERANCE[pick_dtype(m.width, x.device)] for m in (T, S)):
+        raise SystemExit(f'the plain way and ours do not compute the same losses: {a} and {c}')
+    values = lambda losses: {k: v.item() for k,v in losses.items()}
+    return {'plain': values(a), 'live': values(c)}, off
+
 def compare(size, steps, rounds):
     "Plain, cached and live in turns; ratios within each round, their median over rounds"
     (teacher, _, kd), data = recipes(size), images(size, steps)
-    (x, y), device = data.read('train'), pick_device()
-    seed_all('benchmark')
-    T, S = (create_classifier(m, 10, channel_stats(x)).to(device) for m in (teacher['model'], kd['student']))
-    T.eval().requires_grad_(False)
-    with torch.no_grad(): # far enough from zero that the losses say something
-        for p in (*T.parameters(), *S.parameters()):
-            if p.ndim > 1: p.mul_(3)
+    (x, y), device, bs = data.read('train'), pick_device(), kd['bs']
+    T, S = pair_of(size, x)
     plain = Plain(T, S)
-    bx, by = to_unit(x[:kd['bs']].to(device)), y[:kd['bs']].to(device)
-    a, c = plain.losses(bx, by), our_losses(T, S, bx, by)
-    off = max(abs(a[k]-c[k]).item()/abs(a[k]).item() for k in a)
-    dtypes = [pick_dtype(m.width, device) for m in (T, S)]
-    if off > max(TOLERANCE[d] for d in dtypes): raise SystemExit(f'the plain way and ours do not compute the same losses: {a} and {c}')
+    losses, off = same_losses(plain, T, S, to_unit(x[:bs].to(device)), y[:bs].to(device))
+    dtypes = [str(pick_dtype(m.width, device)).split('.')[1] for m in (T, S)]
     def ours(live, *targets):
         cb = Distill(T, S, kd=1., ce=1., patch=1., live=live)
         with tempfile.TemporaryDirectory() as root:
-            fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=kd['bs']), cb.loss, accuracy_on(x[:8], y[:8]), 1, kd['lr'], cbs=[cb], also=cb.also)
+            fit(Run('student', {}, root), S, Batches(x, y, *targets, bs=bs), cb.loss, accuracy_on(x[:8], y[:8]), 1,
+                kd['lr'], cbs=[cb], also=cb.also)
     def fill(x): # as `distill` does
         cb, start = Distill(T, S), time.perf_counter()
         rows = [cb.ask(to_unit(b.to(device))) for b in x.split(512)]
         if device.type == 'cuda': torch.cuda.synchronize()
         return [torch.cat(r) for r in zip(*rows)], (time.perf_counter()-start)/len(x)
     targets, _ = fill(x)
-    ways = {'plain': lambda: plain.train(Batches(x, y, bs=kd['bs']), kd['lr']), 'cached': lambda: ours(False, *targets), 'live': lambda: ours(True)}
+    ways = {'plain': lambda: plain.train(Batches(x, y, bs=bs), kd['lr']),
+            'cached': lambda: ours(False, *targets), 'live': lambda: ours(True)}
     times = {**{w: [] for w in ways}, 'fill': []} # seconds an image
     for i in range(rounds+1):
         say(f'distillation: round {i} of {rounds}' + (' (warm-up)' if not i else ''))
         for w, train in ways.items():
             with Clock(steps) as clock: train()
-            times[w].append(sum(clock.times)/steps/kd['bs'])
+            times[w].append(sum(clock.times)/steps/bs)
         times['fill'].append(fill(x[:512])[1])
     times = {w: t[1:] for w,t in times.items()}
     mid = {w: statistics.median(t) for w,t in times.items()}
-    ratio = lambda w: [p/t for p,t in zip(times['plain'], times[w])]
+    ratios = {w: [p/t for p,t in zip(times['plain'], times[w])] for w in ways}
     epochs = lambda w: mid['fill']/(mid[w]-mid['cached']) if mid[w] > mid['cached'] else None
-    return {'teacher': teacher['model'], 'student': kd['student'], 'bs': kd['bs'], 'dtypes': [str(d).split('.')[1] for d in dtypes], 'rounds': rounds, 'steps': steps,
-            'images_per_s': {w: 1/t for w,t in mid.items()}, 'ratio_to_plain': {w: statistics.median(ratio(w)) for w in ways}, 'ratios': {w: ratio(w) for w in ways},
-            'losses': {'plain': {k: v.item() for k,v in a.items()}, 'live': {k: v.item() for k,v in c.items()}}, 'largest_relative_difference': off,
+    return {'teacher': teacher['model'], 'student': kd['student'], 'bs': bs, 'dtypes': dtypes,
+            'rounds': rounds, 'steps': steps, 'images_per_s': {w: 1/t for w,t in mid.items()},
+            'ratio_to_plain': {w: statistics.median(r) for w,r in ratios.items()}, 'ratios': ratios,
+            'losses': losses, 'largest_relative_difference': off,
             'break_even_epochs': {'against live': epochs('live'), 'against plain': epochs('plain')}}
 
 # --- the report
@@ -269,30 +308,48 @@ def say(text): print(f'… {text}', file=sys.stderr, flush=True)
 
 def row_of_report(s):
     "A stage's row"
-    row = {'stage': s['stage'], **({'as': s['graphs']} if s.get('graphs') else {}), 'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs']}
-    row |= {'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f"{sum(s['flops_per_image'].values())/1e6:,.0f}"}
-    return row | {'share of peak': f"{s['share_of_peak']:.0%}", 'memory (MiB)': f"{s['memory']/2**20:,.0f}"}
+    flops = sum(s['flops_per_image'].values())
+    return {'stage': s['stage'], **({'as': s['graphs']} if s.get('graphs') else {}),
+            'precision': ' + '.join(sorted(s['flops_per_image'])), 'batch': s['bs'],
+            'images/s': f"{s['images_per_s']:,.0f}", 'MFLOP per image': f'{flops/1e6:,.0f}',
+            'share of peak': f"{s['share_of_peak']:.0%}", 'memory (MiB)': f"{s['memory']/2**20:,.0f}"}
+
+WAYS = {'plain': 'a. plain: full attention maps, live teacher', 'cached': 'b. ours, cached teacher',
+        'live': 'c. ours, live teacher'}
+
+def row_of_way(w, d):
+    "A row of the comparison"
+    ratios = d['ratios'][w]
+    return {'way': WAYS[w], 'images/s': f"{d['images_per_s'][w]:,.0f}",
+            'ratio to plain (median)': f"{d['ratio_to_plain'][w]:.2f}",
+            'range over rounds': f'{min(ratios):.2f} … {max(ratios):.2f}'}
 
 def report(r):
     "The results as Markdown"
     p, lines = r['provenance'], []
     add = lambda *text: lines.extend([*text, ''])
-    add(f"# Throughput, size {r['size']}", f"{p['device']}, threads: {p['threads']}, " + ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai')) + '. Random images. How to read this: benchmarks/README.md.')
+    versions = ', '.join(f'{k} {v}' for k,v in p['versions'].items() if k in ('torch', 'timm', 'fastai'))
+    add(f"# Throughput, size {r['size']}",
+        f"{p['device']}, threads: {p['threads']}, {versions}. Random images. How to read this: benchmarks/README.md.")
     if rows := r['stages']:
-        add('## Stages', 'Peak of a matrix product: ' + ', '.join(f'{v/1e9:,.0f} GFLOP/s in {d}' for d,v in r['peak_flops'].items()) + '.')
+        peaks = ', '.join(f'{v/1e9:,.0f} GFLOP/s in {d}' for d,v in r['peak_flops'].items())
+        add('## Stages', f'Peak of a matrix product: {peaks}.')
         add(pd.DataFrame(map(row_of_report, rows)).to_markdown(index=False))
     if both := r.get('precision'):
         add('## Both precisions', f"A training pass, forward and back, {both[0]['bs']} images, in turns.")
-        show = lambda b: {k: f'{v:,.0f}' for k,v in b['images_per_s'].items()}
-        add(pd.DataFrame([{'model': b['model'], **{f'{k}, images/s': v for k,v in show(b).items()}, 'chosen': b['chosen']} for b in both]).to_markdown(index=False))
+        speed = lambda b: {f'{k}, images/s': f'{v:,.0f}' for k,v in b['images_per_s'].items()}
+        rows = [{'model': b['model'], **speed(b), 'chosen': b['chosen']} for b in both]
+        add(pd.DataFrame(rows).to_markdown(index=False))
     d = r['distillation']
-    add('## Distillation against the plain way', f"{d['teacher']} ({d['dtypes'][0]}) to {d['student']} ({d['dtypes'][1]}), batch {d['bs']}; {d['rounds']} rounds of {d['steps']} steps each, in turns.")
-    names = {'plain': 'a. plain: full attention maps, live teacher', 'cached': 'b. ours, cached teacher', 'live': 'c. ours, live teacher'}
-    add(pd.DataFrame([{'way': n, 'images/s': f"{d['images_per_s'][w]:,.0f}", 'ratio to plain (median)': f"{d['ratio_to_plain'][w]:.2f}",
-                       'range over rounds': f"{min(d['ratios'][w]):.2f} … {max(d['ratios'][w]):.2f}"} for w,n in names.items()]).to_markdown(index=False, disable_numparse=True))
-    even = d['break_even_epochs']
-    add(f"Same batch, same weights: largest relative difference of the losses of a and c {d['largest_relative_difference']:.1e}.",
-        f"The cache is filled at {d['images_per_s']['fill']:,.0f} images/s; it has paid after " + ', '.join(f'{v:.2f} epochs {k}' if v else f'no epochs {k}' for k,v in even.items()) + '.')
+    (a, b), even = d['dtypes'], d['break_even_epochs']
+    add('## Distillation against the plain way',
+        f"{d['teacher']} ({a}) to {d['student']} ({b}), batch {d['bs']}; {d['rounds']} rounds of {d['steps']} steps "
+        'each, in turns.')
+    add(pd.DataFrame([row_of_way(w, d) for w in WAYS]).to_markdown(index=False, disable_numparse=True))
+    paid = ', '.join(f'{v:.2f} epochs {k}' if v else f'no epochs {k}' for k,v in even.items())
+    add('Same batch, same weights: largest relative difference of the losses of a and c '
+        f"{d['largest_relative_difference']:.1e}.",
+        f"The cache is filled at {d['images_per_s']['fill']:,.0f} images/s; it has paid after {paid}.")
     return '\n'.join(lines)
 
 def main(args=None):
@@ -310,8 +367,10 @@ def main(args=None):
     a.steps = a.steps or (GPU_STEPS if GPU else SIZES[a.size][1])
     if a.stage: return print(json.dumps(run_stage(a.stage, a.size, a.steps, a.root)))
     rows, peaks = stages(a.stages, a.size, a.steps) if a.stages else ([], {})
-    r = {'size': a.size, 'provenance': provenance(), 'peak_flops': peaks, 'stages': rows, 'precision': precisions(a.size), 'distillation': compare(a.size, a.steps//2, a.rounds)}
-    print(text := report(r))
+    r = {'size': a.size, 'provenance': provenance(), 'peak_flops': peaks, 'stages': rows,
+         'precision': precisions(a.size), 'distillation': compare(a.size, a.steps//2, a.rounds)}
+    text = report(r)
+    print(text)
     if a.out:
         write_atomic(a.out/f'{a.name}.md', text)
         write_atomic(a.out/f'{a.name}.json', json.dumps(r, indent=1)+'\n')

@@ -7,7 +7,9 @@ from cells import has_address, settings
 import docments
 
 cfg = settings()
-project, author, release = cfg['lib_name'], cfg['author'], re.search(r'__version__ = "(.+?)"', Path(os.environ['DFKD_ROOT'], cfg['lib_path'], '__init__.py').read_text())[1]
+root = Path(os.environ['DFKD_ROOT'])
+project, author = cfg['lib_name'], cfg['author']
+release = re.search(r'__version__ = "(.+?)"', (root/cfg['lib_path']/'__init__.py').read_text(encoding='utf-8'))[1]
 copyright = f'{author}, {cfg["license"]}'
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.viewcode', 'sphinx.ext.mathjax', 'sphinx_copybutton']
 nb_execution_mode = 'off'                       # pages are what papermill executed
@@ -42,4 +44,4 @@ def setup(app):
 
 def no_colab_where_there_is_no_notebook(app, page, template, context, doctree):
     "The theme offers Colab for every page; only notebooks can be opened there, from nbs/."
-    if not Path(os.environ['DFKD_ROOT'], 'nbs', f'{page}.ipynb').exists(): context['theme_launch_buttons'] = {}
+    if not (root/'nbs'/f'{page}.ipynb').exists(): context['theme_launch_buttons'] = {}

@@ -8,16 +8,23 @@ import onnxruntime as ort
 from PIL import Image
 
 def prepare(path, card):
-    "A picture as the model wants it: (1, C, H, W), float32 in 0…1, normalised here where the model does not do it itself."
+    """A picture as the model wants it: (1, C, H, W), float32 in 0…1, normalised here where the model does not do it
+    itself."""
     C, H, W = card['shape']
     im = Image.open(path).convert('L' if C == 1 else 'RGB')
-    if 'made_with' in card: im = im.resize(card['made_with'][:0:-1], Image.BILINEAR)        # the size that the model learned from, first
+    if 'made_with' in card:             # the size that the model learned from, first
+        _, h, w = card['made_with']
+        im = im.resize((w, h), Image.BILINEAR)
     im = im.resize((W, H), Image.BILINEAR)
     x = np.asarray(im, np.float32).reshape(H, W, C).transpose(2, 0, 1)/255
-    if not card['normalised_inside']: x = (x - np.array(card['mean'])[:, None, None])/np.array(card['std'])[:, None, None]
+    if not card['normalised_inside']:
+        mean, std = (np.array(card[k])[:, None, None] for k in ('mean', 'std'))
+        x = (x - mean)/std
     return x[None].astype(np.float32)
 
-def softmax(z): return (e := np.exp(z - z.max(-1, keepdims=True)))/e.sum(-1, keepdims=True)
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e/e.sum(-1, keepdims=True)
 
 def boxes_of(logits, boxes, card, least=.5):
     "What a detector found, best first: (score, class, corners in 0…1)."
@@ -28,12 +35,14 @@ def boxes_of(logits, boxes, card, least=.5):
 def main(args):
     if len(args) < 2: sys.exit(__doc__)
     model = ort.InferenceSession(args[0], providers=['CPUExecutionProvider'])
-    card = json.loads(model.get_modelmeta().custom_metadata_map.get('dfkd_nb', 'null')) or sys.exit(f'{args[0]} was not exported by dfkd_nb')
+    card = json.loads(model.get_modelmeta().custom_metadata_map.get('dfkd_nb', 'null'))
+    if not card: sys.exit(f'{args[0]} was not exported by dfkd_nb')
     name = lambda k: card['classes'][k] if card['classes'] else k
     for path in args[1:]:
         out = [o[0] for o in model.run(None, {model.get_inputs()[0].name: prepare(path, card)})]
         if card['task'] == 'detection':
-            for s, k, box in boxes_of(*out, card): print(f"{path}: {name(k)} ({s:.1%}) at {', '.join(f'{v:.2f}' for v in box)}")
+            for s, k, box in boxes_of(*out, card):
+                print(f"{path}: {name(k)} ({s:.1%}) at {', '.join(f'{v:.2f}' for v in box)}")
         else:
             p = softmax(out[0])
             print(f'{path}: {name(int(p.argmax()))} ({p.max():.1%})')
