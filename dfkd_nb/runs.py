@@ -7,8 +7,8 @@ __all__ = ['ARGUMENTS', 'RESULT', 'MANIFEST', 'OURS', 'CHECKPOINT', 'STAGES', 'F
            'shipped_root', 'world', 'write_atomic', 'save_tree', 'unpack_tree', 'load_tree', 'seed_all', 'pick_device',
            'LedgerError', 'Ledger', 'note_read', 'code_hash', 'weights_hash', 'identity', 'run_key', 'Run',
            'flatten_tree', 'check_run', 'seal', 'alone', 'round_weights', 'load_weights', 'Due', 'provenance',
-           'shipped_run', 'stage', 'record', 'read_results', 'mean_sd', 'paired_difference', 'paired', 'show_setting',
-           'save_table', 'plain_log', 'save_figure', 'figure_menu', 'hover', 'plot_flow']
+           'shipped_run', 'stage', 'as_json', 'record', 'read_notes', 'read_results', 'mean_sd', 'paired_difference',
+           'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'figure_menu', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, subprocess, time, warnings
@@ -722,6 +722,10 @@ def _compute(run, f, args, parallel):
 # %% ../nbs/00_runs.ipynb #cab9df5e
 FIELDS = ['stage', 'dataset', 'rung', 'matching', 'variant', 'model', 'recipe', 'seed']
 
+def as_json(x) -> str:
+    "JSON to read: one entry a line, and a list of numbers on one"
+    return re.sub(r'\[[^][{}"]*\]', lambda m: re.sub(r'\n\s*', ' ', m[0]), json.dumps(x, indent=1))+'\n'
+
 def record(run:Run, # A finished stage
            out:str|Path='', # The scale's output folder; empty: nothing is written
            weights:bool=False, # Put the weights beside it, as `out/weights/<name>.safetensors`: weights of record
@@ -733,7 +737,7 @@ def record(run:Run, # A finished stage
     if out:
         name = '-'.join(str(r[k]) for k in FIELDS if k in r and k not in ('recipe', 'seed')) + f"-seed{r['seed']}"
         name = re.sub(r'[/\\:\x00-\x1f]', '_', name)              # a name of a file, whatever the fields say
-        write_atomic(Path(out)/'results'/f'{name}.json', json.dumps(r, indent=1)+'\n')
+        write_atomic(Path(out)/'results'/f'{name}.json', as_json(r))
         extra = run.path/'run.json'
         if extra.exists(): write_atomic(Path(out)/'results'/f'{name}.run.json', extra.read_text())
         if weights:
@@ -741,20 +745,27 @@ def record(run:Run, # A finished stage
             write_atomic(Path(out)/'weights'/f'{name}.safetensors', kept)
     return r
 
+def read_notes(folder:Path, # Of results
+              ) -> dict: # {name of a result: what its `run.json` said}
+    "What varies of the results in a folder; that of committed ones lies together, in `runs.json` beside the folder"
+    together = Path(folder).parent/'runs.json'
+    own = {p.name.removesuffix('.run.json'): read_json(p) for p in sorted(Path(folder).glob('*.run.json'))}
+    return (read_json(together) if together.exists() else {}) | own
+
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
                  **where, # Keep only results with these fields, such as `stage='student'`
                 ) -> pd.DataFrame: # One row a result: fields, metrics, `log` and `params`
     "Results as a table; its metrics are columns, and so are the minutes that each took (which vary)"
     folder = Path(out or project_root()/'paper_figures'/'smoke')/'results'
+    notes = read_notes(folder)
     files = [p for p in sorted(folder.glob('*.json')) if not p.name.endswith('.run.json')]
-    found = [(read_json(p), p.with_suffix('.run.json')) for p in files]
-    rows = [_row(r, p) for r,p in found if all(r.get(k) == v for k,v in where.items())]
+    found = [(read_json(p), notes.get(p.stem, {}).get('minutes')) for p in files]
+    rows = [_row(r, minutes) for r,minutes in found if all(r.get(k) == v for k,v in where.items())]
     return pd.DataFrame(rows, columns=None if rows else FIELDS+['accuracy', 'log', 'params', 'curve', 'minutes'])
 
-def _row(r, extra):
+def _row(r, minutes):
     "A result as a row of the table"
     more = {k: r.get(k, d) for k,d in (('log', []), ('params', {}), ('curve', []))}
-    minutes = read_json(extra)['minutes'] if extra.exists() else None
     return {**{k: r.get(k) for k in FIELDS}, **r['metrics'], **more, 'minutes': minutes}
 
 # %% ../nbs/00_runs.ipynb #e01973b2
@@ -824,13 +835,15 @@ def save_figure(fig, # matplotlib figure
                 name:str, # File name without its ending; empty: nothing is saved
                 out:str|Path='', # Folder; empty: nothing is saved
                ):
-    "Save a figure as PNG (100 dpi) and SVG, without dates and random ids"
+    "Save a figure as PNG (100 dpi), and as SVG if it is of lines alone, without dates and random ids"
     if not (out and name): return
     import io, matplotlib as mpl
-    for kind, meta in (('png', {'Software': None}), ('svg', {'Date': None, 'Creator': None})):
+    pictures = any(ax.images for ax in fig.axes)
+    meta = {'png': {'Software': None}, **({} if pictures else {'svg': {'Date': None, 'Creator': None}})}
+    for kind in meta:
         buf = io.BytesIO()
         with mpl.rc_context({'svg.hashsalt': name}):
-            fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta)
+            fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta[kind])
         write_atomic(Path(out)/f'{name}.{kind}', buf.getvalue())
 
 # %% ../nbs/00_runs.ipynb #889f61e4

@@ -217,8 +217,12 @@ def test_only(tmp_path, monkeypatch):
     assert len(graph.jobs(cfg)) == 4*3 + 1
     assert (graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill']
             < graph.remaining(graph.SMOKE, '04_gan', 'digits'))
+    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: {a: 1}, 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
+    assert [j for j in graph.jobs(cfg) if j[0] == '05_fid'] == [('05_fid', 'a', 0)]
     for bad, why in {
             'only: {05_fidd: [a]}': '05_fidd',
+            'only: {05_fid: {a: 0}}': 'a number of seeds from 1 up, got 0',
+            'only: {05_fid: {a: two}}': "a number of seeds from 1 up, got 'two'",
             'parameters: {04_gn: {}}': '04_gn',
             'only: {05_fid: [c]}': 'c is not in the plan',
             'only: {04_gan: []}': '04_gan, which it needs',
@@ -313,6 +317,8 @@ def test_report(tmp_path, capsys):
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
+    assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == runs.read_notes(d/'results')
+    assert not list(d.glob('results/*.run.json'))
     weights.unlink()                        # restored, and not trained anew: its result is the same
     assert report.main(['smoke'], tmp_path) == 0
     assert 'byte for byte' in capsys.readouterr().out

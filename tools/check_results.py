@@ -19,7 +19,7 @@ def seeds_of(results): return sorted(r['seed'] for r in results)
 def files(out, results, cfg):
     "What is missing."
     drawn = drawn_for(cfg['plan'], lambda nb: graph.sets(cfg, nb))
-    for name in [f'{n}.{end}' for n in drawn for end in (('png', 'svg') if n.startswith('fig') else ('csv', 'md'))]:
+    for name in [f'{n}.{end}' for n in drawn for end in (('png',) if n.startswith('fig') else ('csv', 'md'))]:
         yield f'{name} is there', exists(out/name)
     yield 'summary.md is there', exists(out/'summary.md')
     for dataset, seeds in cfg['plan'].items():

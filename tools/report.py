@@ -8,7 +8,7 @@ from cells import ROOT
 from study import RELATIVE, TOLERANCE, WIDER
 
 # What a run makes, and publishing may replace, but for what is kept
-MADE   = ['results/*.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']
+MADE   = ['results/*.json', 'runs.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']
 KEPT   = {'report.md', 'README.md'}
 VARIES = re.compile(r'latency|minutes')     # tables and figures of what follows the machine: not compared
 # Fields that follow the machine: hashes of weights, curves, counts. All others must be equal.
@@ -35,7 +35,7 @@ def is_made(path):
     return any(path.match(pattern) and len(path.parts) == pattern.count('/') + 1 for pattern in MADE)
 
 def kind(name):
-    if name.endswith('.run.json') or VARIES.search(name): return 'varies'
+    if name.endswith('.run.json') or name == 'runs.json' or VARIES.search(name): return 'varies'
     kinds = {'.json': 'result', '.safetensors': 'weights', '.csv': 'table', '.md': 'table'}
     return kinds.get(Path(name).suffix, 'figure')
 
@@ -100,6 +100,15 @@ def carried(old, new):
         return result in old and old[result] == new.get(result)
     return {k: v for k, v in old.items() if kind(k) == 'weights' and k not in new and same_result(k)}
 
+def gathered(new, old):
+    "What was made, with the notes of all runs (results/*.run.json) in one file."
+    ending = '.run.json'
+    notes = json.loads(old.get('runs.json', b'{}'))         # of restored runs, which have none of their own
+    notes |= {Path(k).name.removesuffix(ending): json.loads(v) for k, v in new.items() if k.endswith(ending)}
+    kept = {k: v for k, v in sorted(notes.items()) if f'results/{k}.json' in new}
+    files = {k: v for k, v in new.items() if not k.endswith(ending)}
+    return files | ({'runs.json': json.dumps(kept, indent=1).encode()} if kept else {})
+
 def publish(new, dest):
     "Copies what was made; removes what is no longer made, of these kinds only."
     dest.mkdir(parents=True, exist_ok=True)
@@ -156,7 +165,7 @@ def main(args=None, root=ROOT):
     old = committed(scale, root)
     new |= carried(old, new)
     lines, ok = summary(scale, old, new)
-    publish(new, dest)
+    publish(gathered(new, old), dest)
     page = [f'# Reproduction report, {scale}', '', *(f'- {line.strip()}' for line in lines), '']
     (build/'report.md').write_text('\n'.join(page), encoding='utf-8')
     print('\n'.join(lines), f'report: build/{scale}/report.md', sep='\n')

@@ -10,7 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.checks import check_files, read_json
-from dfkd_nb.runs import Run, flatten_tree, code_hash, identity, load_tree, seal, weights_hash, write_atomic
+from dfkd_nb.runs import (Run, code_hash, flatten_tree, identity, load_tree, read_notes, seal, weights_hash,
+                          write_atomic)
 from study import made_by
 
 def todays(result):
@@ -29,8 +30,8 @@ def of_record(weights, trust):
     result |= {'config': run.config, 'weights': weights_hash(flatten_tree(load_tree(weights)))}
     write_atomic(run.path/'weights.safetensors', weights.read_bytes())
     write_atomic(run.path/'result.json', json.dumps(result))
-    extra = results/f'{weights.stem}.run.json'
-    if extra.exists(): write_atomic(run.path/'run.json', extra.read_text(encoding='utf-8'))
+    note = read_notes(results).get(weights.stem)
+    if note: write_atomic(run.path/'run.json', json.dumps(note))
     seal(run.path)
     return run
 

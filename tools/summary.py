@@ -33,7 +33,7 @@ from statistics import fmean
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
-from dfkd_nb.runs import mean_sd, paired_difference
+from dfkd_nb.runs import mean_sd, paired_difference, read_notes
 
 # Verdicts on a number, and on a claim
 REACHED, BEATEN, NOT_REACHED, NOT_COMPARABLE, NOT_RUN = NUMBERS = (
@@ -54,12 +54,10 @@ def rows_of(path):
 
 def read(folder):
     "Results of a run, each with what lies in its .run.json; and the counted parameters of the audit, by model."
-    folder, results = Path(folder), []
-    load = lambda path: json.loads(path.read_text(encoding='utf-8'))
-    for p in sorted(folder.glob('results/*.json')):
-        if p.name.endswith('.run.json'): continue
-        extra = p.with_suffix('.run.json')
-        results.append(load(p) | {'run': load(extra) if extra.exists() else {}})
+    folder = Path(folder)
+    notes = read_notes(folder/'results')
+    paths = [p for p in sorted(folder.glob('results/*.json')) if not p.name.endswith('.run.json')]
+    results = [json.loads(p.read_text(encoding='utf-8')) | {'run': notes.get(p.stem, {})} for p in paths]
     counts = {r['we build'].split('`')[1]: int(r['counted'].replace(',', '')) for r in rows_of(folder/'audit.csv')}
     for r in rows_of(folder/'detr_sizes.csv'):
         counts |= {f"{r['detector']}.{k}": int(r[k]) for k in ('parameters', 'trainable', 'frozen')}
