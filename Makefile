@@ -31,6 +31,9 @@ lint: $(READY)  ## the rules of lines and names in pyproject.toml, also in the n
 test: $(READY)  ## every notebook and pytest, with coverage of the package
 	@$(BIN)/python tools/test.py
 
+house: $(READY) ## docs/house.md: how the code reads, in numbers, beside that of others
+	@$(BIN)/python tools/house.py
+
 lowest:         ## pytest in a second environment (build/lowest, some GB) of exactly the lower bounds in settings.ini
 	@$(or $(firstword $(wildcard $(BIN)/python)),python3) tools/lowest.py
 
@@ -81,5 +84,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup lint test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup house lint test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

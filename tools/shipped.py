@@ -7,7 +7,7 @@ from cells import ROOT
 from dfkd_nb.runs import Run, seal
 from study import NOTEBOOKS
 
-LIMIT = 8_000_000                                   # bytes, so that the repository stays light
+LIMIT = 9_000_000                                   # bytes, so that the repository stays light
 STUDENTS = {which for n in NOTEBOOKS.values() for which in n.ships}     # (rung, variant) that travel
 STAYS = shutil.ignore_patterns('run.json', 'snapshot-*', '.*')
 

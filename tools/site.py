@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cells import (NBS, ROOT, addressed, directives, dump, has_address, module, numbered, read, set_source, settings,
                    source, tags)
 from outputs import homeless, shown
+from house import PAGE as HOUSE
 from tried import PAGE as TRIED
 
 SITE   = ROOT/'build'/'site'
@@ -95,7 +96,7 @@ def about(scale):
     "What a scale is: the first line of its file."
     if scale != 'smoke':
         return (ROOT/'scales'/f'{scale}.yaml').read_text(encoding='utf-8').split('\n')[0].lstrip('# ')
-    return ('The small run that `make paper` repeats on any machine, of one to three seeds. It tests the code; numbers '
+    return ('The small run that `make paper` repeats on any machine, of one or two seeds. It tests the code; numbers '
             'to quote are in the other scales.')
 
 @cache
@@ -137,7 +138,7 @@ def write_notebooks(src, scale, cfg, summaries):
         if ran: fresh.append(p.stem)
     index = read(src/'index.ipynb')
     parts = {'Notebooks': in_reading_order([p.stem for p in numbered()]),
-             'Results': [*map(summary_page, summaries), 'gallery'], 'Reference': ['api/index', TRIED.stem]}
+             'Results': [*map(summary_page, summaries), 'gallery'], 'Reference': ['api/index', TRIED.stem, HOUSE.stem]}
     contents = '\n'.join(toctree(names, f'caption: {title}', 'hidden:') for title, names in parts.items())
     index['cells'].append({'cell_type': 'markdown', 'id': 'toc', 'metadata': {}, 'source': contents})
     write(src/'index.ipynb', dump(index))
@@ -192,7 +193,7 @@ def lay_out(src, scale):
     src.mkdir(parents=True)
     fresh = write_notebooks(src, scale, cfg, write_results(src, cfg))
     write_api(src/'api')
-    shutil.copy(ROOT/TRIED, src)
+    for extra in (TRIED, HOUSE): shutil.copy(ROOT/extra, src)
     (src/'_static').mkdir()
     shutil.copy(ROOT/'docs'/'site.css', src/'_static')
     mathjax = next(f for f in files('sphinx-mathjax-offline') if f.name == 'tex-svg-full.js')

@@ -53,11 +53,13 @@ NOTEBOOKS = {       # in the order of their numbers
         makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
         rungs=('real', 'gan', 'noise'),
         draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
-        ships=(('gan', 'default'), ('gan', 'unguided'))),
+        ships=(('gan', 'default'), ('gan', 'unguided'), ('real', 'default'), ('real', 'no_teacher'),
+               ('noise', 'default'))),
     '07_ablations': Notebook(
         minutes=1.5, needs=('06_distill',),
         variants=('all_losses', 'no_kd', 'no_patch'),       # each loss removed in turn
-        draws={'grey': 'fig13'}),
+        draws={'grey': 'fig13'},
+        ships=(('gan', 'all_losses'), ('gan', 'no_kd'), ('gan', 'no_patch'))),
     '08_detr': Notebook(
         minutes=3, line='boxes',
         makes=(Stage('detr_teacher', 'detr.train_detr', 'recipe'),),

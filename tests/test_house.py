@@ -1,0 +1,19 @@
+"`make house`: how the code reads, in numbers."
+import ast
+import house
+
+def test_numbers(make_nb, tmp_path):
+    make_nb('04_x', ('code', '#| export\n#| hide\na = 1\n\nb = 2', []), ('code', 'x = 1\n' + 'y'*121, []))
+    cells = house.code_cells(tmp_path)
+    assert house.lines_of_exports(cells) == [2]
+    assert house.percent_wide([line for _, s in cells for line in s.splitlines()]) == 100/7
+
+def test_what_is_counted():
+    tree = ast.parse('a, b = 1, 2\na, b = f()\na = 1, 2\nclass C:\n    def f(self, x, *, y=1): pass\ndef g(a, b, c): pass')
+    assert house.parallel(tree) == 1 and sorted(house.numbers_of_arguments(tree)) == [2, 3]
+
+def test_page_has_a_column_for_each_house():
+    rows = house.page().splitlines()
+    table = [row for row in rows if row.startswith('| ')]
+    assert len(table) == 1+len(house.MEASURE) and len({row.count(' | ') for row in table}) == 1
+    assert all(name in table[0] for name in house.HOUSES)
