@@ -9,7 +9,9 @@ def test_numbers(make_nb, tmp_path):
     assert house.percent_wide([line for _, s in cells for line in s.splitlines()]) == 100/7
 
 def test_what_is_counted():
-    tree = ast.parse('a, b = 1, 2\na, b = f()\na = 1, 2\nclass C:\n    def f(self, x, *, y=1): pass\ndef g(a, b, c): pass')
+    code = ['a, b = 1, 2', 'a, b = f()', 'a = 1, 2', 'class C:', '    def f(self, x, *, y=1): pass',
+            'def g(a, b, c): pass']
+    tree = ast.parse('\n'.join(code))
     assert house.parallel(tree) == 1 and sorted(house.numbers_of_arguments(tree)) == [2, 3]
 
 def test_page_has_a_column_for_each_house():
