@@ -25,6 +25,7 @@ def kind(name:str, # As it shows in signatures
     "A kind of argument: a type with bounds"
     return TypeAliasType(name, Annotated[of, Field(**bounds)])
 
+# %% ../nbs/00_checks.ipynb #40026ed8
 Count = kind('Count', int, ge=1, le=10**9)           # epochs, batch sizes, images, steps, widths
 Number = kind('Number', int, ge=0, le=10**9)         # the same where none is a choice
 Size = kind('Size', int, ge=4, le=4096)              # pixels of a side
@@ -47,6 +48,7 @@ class OneOf:
         names = [repr(n) for n in self.names]
         return ' or '.join(names) if len(names) < 3 else f"one of {', '.join(names)}"
 
+# %% ../nbs/00_checks.ipynb #2476207f
 def one_of(names, # Names that may be given: a list, or a table with these keys
           ): # An annotation
     "The kind of an argument that is one of some names"
@@ -72,10 +74,12 @@ def _no_plain(kind):
         raise ValueError(f'must be {_article(kind.__name__)}')
     return check
 
+# %% ../nbs/00_checks.ipynb #53401e48
 def _sequence(value):
     if isinstance(value, (list, tuple)): return value
     raise ValueError('must be a list')
 
+# %% ../nbs/00_checks.ipynb #6c84e3dd
 def _schema(a):
     "The annotation as pydantic shall see it: a list may stand for a tuple, classes of ours refuse plain values"
     if isinstance(a, TypeAliasType): return _schema(a.__value__)
@@ -88,6 +92,7 @@ def _schema(a):
     if not isinstance(a, type) or a in (object, Any, inspect.Parameter.empty): return Any
     return Annotated[Any, AfterValidator(_no_plain(a))]
 
+# %% ../nbs/00_checks.ipynb #4ba78b08
 @cache
 def _adapter(a): return TypeAdapter(_schema(a), config=ConfigDict(strict=True, allow_inf_nan=False))
 
@@ -101,8 +106,10 @@ _BOUNDS = {'greater_than_equal': 'must be at least {ge}', 'greater_than': 'must 
            'missing': 'is too short', 'too_long': 'must have at most {max_length} values',
            'too_short': 'must have at least {min_length} values'}
 
+# %% ../nbs/00_checks.ipynb #d83ea7d0
 def _article(word): return f"{'an' if word[0] in 'AEIOUaeiou' else 'a'} {word}"
 
+# %% ../nbs/00_checks.ipynb #8095177c
 def _words(a):
     "An annotation in words"
     if isinstance(a, TypeAliasType): return _words(a.__value__)
@@ -116,6 +123,7 @@ def _words(a):
     if origin is typing.Literal: return ' or '.join(map(repr, args))
     return _WORDS.get(a) or _article(getattr(a, '__name__', str(a)))
 
+# %% ../nbs/00_checks.ipynb #8fafcdc6
 def _shown(value):
     "A value on a few columns of one line"
     s = ' '.join(repr(value).split()) if _small(value) else _article(type(value).__name__)
@@ -128,6 +136,7 @@ def _small(value):
     if isinstance(value, (list, tuple, set)): return len(value) < 100 and all(map(_small, value))
     return isinstance(value, (*PLAIN, Path))
 
+# %% ../nbs/00_checks.ipynb #cbc95a0a
 def _why(a, error):
     "The first thing that pydantic found, in words: (where in the value, what it must be, the value)"
     found = [e for e in error.errors(include_url=False) if e['type'] in _BOUNDS]
@@ -144,6 +153,7 @@ def _plain(value):
     if type(value) in (list, tuple): return type(value)(map(_plain, value))
     return {_plain(k): _plain(v) for k,v in value.items()} if type(value) is dict else value
 
+# %% ../nbs/00_checks.ipynb #15363c80
 def _odd(value):
     "What no plain argument may hold, at any depth"
     if isinstance(value, float) and not math.isfinite(value): return 'must be finite'
@@ -151,6 +161,7 @@ def _odd(value):
     if isinstance(value, dict): value = [*value, *value.values()]
     return next(filter(None, map(_odd, value)), None) if isinstance(value, (list, tuple)) else None
 
+# %% ../nbs/00_checks.ipynb #92682c43
 def check_value(annotation, # A kind such as `Count`, or any annotation
                 value,
                 name:str, # What it is called in the message
@@ -198,6 +209,7 @@ def check_table(kinds:dict, # name -> kind of its value; other names may be ther
 class NotFinite(ValueError):
     "A number that is none turned up"
 
+# %% ../nbs/00_checks.ipynb #23c20401
 def _leaves(tree, at=''):
     "Tensors, arrays and numbers of a tree, with their paths"
     if isinstance(tree, dict): pairs = tree.items()
@@ -206,6 +218,7 @@ def _leaves(tree, at=''):
     if isinstance(tree, (float, complex, np.generic, np.ndarray)) or hasattr(tree, 'isfinite'): yield at, tree
     for k,x in pairs: yield from _leaves(x, f'{at}.{k}' if at else str(k))
 
+# %% ../nbs/00_checks.ipynb #2eb0808b
 def _not_finite(x):
     "How many of its values are NaN or infinite, of how many, and the first"
     if hasattr(x, 'isfinite'):
@@ -219,6 +232,7 @@ def _not_finite(x):
     ok = np.isfinite(x)
     return int((~ok).sum()), x.size, x[~ok].flat[0].item() if not ok.all() else None
 
+# %% ../nbs/00_checks.ipynb #f96455c1
 def require_finite(tree, # Tensors, arrays, numbers, in dicts and lists
                    what:str, # What it is, for the message, such as `student, epoch 3`
                   ):
@@ -235,6 +249,7 @@ _FLAGS = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
 
 def _no_file(path, why): return ValueError(f'{path}: {why}')
 
+# %% ../nbs/00_checks.ipynb #6c633e5e
 def _amiss(is_, most):
     "What is wrong with an open file, by its `stat`"
     if stat.S_ISDIR(is_.st_mode): return 'is a folder, not a file'
@@ -242,6 +257,7 @@ def _amiss(is_, most):
     if most is not None and is_.st_size > most:
         return f'has {is_.st_size:,} bytes, and at most {most:,} are expected here'
 
+# %% ../nbs/00_checks.ipynb #63f1ab1d
 def open_regular(path:str|Path, # A file; links are followed
                  most:int|None=None, # Bytes that it may have
                 ): # Open for reading, in bytes
@@ -254,6 +270,7 @@ def open_regular(path:str|Path, # A file; links are followed
     os.close(handle)
     raise _no_file(path, why)
 
+# %% ../nbs/00_checks.ipynb #038d5dcd
 def read_text(path:str|Path, # A file in UTF-8
               most:int=64<<20, # Bytes that it may have
              ) -> str:
@@ -270,6 +287,7 @@ def _once(pairs):
     keys = [k for k,_ in pairs]
     raise ValueError(f'names {next(k for k in keys if keys.count(k) > 1)!r} twice')
 
+# %% ../nbs/00_checks.ipynb #ab5383ae
 def _number(text):
     if not math.isfinite(x := float(text)): raise ValueError(f'holds {text[:20]}, which is no finite number')
     return x
@@ -279,6 +297,7 @@ def _no_digits(e):
     if 'integer string conversion' in str(e): return 'holds an integer of thousands of digits'
     return ' '.join(str(e).split())
 
+# %% ../nbs/00_checks.ipynb #2df06d87
 def _depth(tree, most):
     "Whether a tree is nested more deeply than `most`"
     level = [tree]
@@ -287,6 +306,7 @@ def _depth(tree, most):
         if not level: return False
     return True
 
+# %% ../nbs/00_checks.ipynb #c9155960
 def parse_json(text:str,
                name:str, # What it is called in messages
                depth:int=64, # Brackets in brackets
@@ -299,6 +319,7 @@ def parse_json(text:str,
     if _depth(tree, depth): raise _no_file(name, f'is nested more than {depth} deep')
     return tree
 
+# %% ../nbs/00_checks.ipynb #471772b5
 def read_json(path:str|Path, # A file
               most:int=64<<20, # Bytes that it may have
               depth:int=64, # Brackets in brackets
@@ -314,6 +335,7 @@ class _Loader(yaml.SafeLoader):
         if any(not isinstance(k, yaml.ScalarNode) for k,_ in node.value): raise ValueError('has a name that is no text')
         return _once([(self.construct_object(k), self.construct_object(v, deep=True)) for k,v in node.value])
 
+# %% ../nbs/00_checks.ipynb #4e1facfe
 def _look_through(text, depth):
     "Refuse what must not reach the constructor, which recurs: deep nesting, references"
     level = 0
@@ -322,11 +344,13 @@ def _look_through(text, depth):
         if level > depth: raise RecursionError
         if isinstance(e, yaml.AliasEvent): raise ValueError('refers to itself (&, *): write it out')
 
+# %% ../nbs/00_checks.ipynb #9dcd1f76
 def _only_plain(tree):
     if isinstance(tree, dict): tree = [*tree, *tree.values()]
     if isinstance(tree, list): return all(map(_only_plain, tree))
     return tree is None or isinstance(tree, (bool, int, str)) or (isinstance(tree, float) and math.isfinite(tree))
 
+# %% ../nbs/00_checks.ipynb #b17a894e
 def read_yaml(path:str|Path, # A file
               most:int=1<<20, # Bytes that it may have
               depth:int=64, # Lists and tables in each other
@@ -347,6 +371,7 @@ def read_yaml(path:str|Path, # A file
 _BYTES = {'BOOL': 1, 'U8': 1, 'I8': 1, 'F8_E4M3': 1, 'F8_E5M2': 1, 'U16': 2, 'I16': 2, 'F16': 2, 'BF16': 2,
           'U32': 4, 'I32': 4, 'F32': 4, 'U64': 8, 'I64': 8, 'F64': 8, 'C64': 8}
 
+# %% ../nbs/00_checks.ipynb #aebe2826
 def _header(path, most, tensors):
     "The header of a safetensors file as JSON, and how many bytes follow it"
     with open_regular(path, most) as f:
@@ -361,6 +386,7 @@ def _header(path, most, tensors):
     if isinstance(header, dict) and len(header) <= tensors+1: return header, size-8-length
     raise _no_file(path, f'is no safetensors file, or one of more than {tensors:,} tensors')
 
+# %% ../nbs/00_checks.ipynb #16fe9a90
 def _place(path, name, said):
     "Where a tensor says it begins and ends, if that agrees with its type and shape"
     ok = isinstance(said, dict) and set(said) == {'dtype', 'shape', 'data_offsets'} and said['dtype'] in list(_BYTES)
@@ -391,6 +417,7 @@ def tensor_header(path:str|Path, # A safetensors file
     if at == room: return meta, header
     raise _no_file(path, f'is cut short or too long: its tensors have {at:,} bytes, and {room:,} are there')
 
+# %% ../nbs/00_checks.ipynb #aadd1f3b
 def read_tensors(path:str|Path, # A safetensors file
                  most:int|None=None, # Bytes that it may have
                 ) -> dict: # Tensors by name
@@ -414,6 +441,7 @@ def file_hash(path:str|Path) -> dict: # `bytes` and `sha256`
             n += len(data)
     return {'bytes': n, 'sha256': h.hexdigest()}
 
+# %% ../nbs/00_checks.ipynb #6198323d
 def _inside(folder, name):
     "The path of a file within a folder: no link, nothing above"
     parts = PurePosixPath(name).parts if isinstance(name, str) and not set(name) & {'\\', ':', '\0'} else ()
@@ -425,6 +453,7 @@ def _inside(folder, name):
         if path.is_symlink(): raise ValueError(f'{path}: is a link; files are wanted here')
     return path
 
+# %% ../nbs/00_checks.ipynb #c1641ade
 def file_hashes(folder:str|Path,
                 names, # Of files in it, such as `teacher/result.json`
                ) -> dict: # name -> {'bytes', 'sha256'}
@@ -442,6 +471,7 @@ def _there(folder, at=''):
         if f.is_dir(follow_symlinks=False): yield from _there(folder, name)
         else: yield name
 
+# %% ../nbs/00_checks.ipynb #036b29b0
 def _check_file(path, bytes, sha256):
     "Compare a file with what is said of it: its size first, which costs nothing"
     if not os.path.lexists(path): raise ValueError(f'{path}: is missing')
@@ -450,6 +480,7 @@ def _check_file(path, bytes, sha256):
     if file_hash(path)['sha256'] != sha256:
         raise ValueError(f'{path}: was altered after the folder was made (its hash is another)')
 
+# %% ../nbs/00_checks.ipynb #a938aa0e
 def check_files(folder:str|Path,
                 said:dict, # Of `file_hashes`: what should be in it
                 but=(), # Names of files that may be there besides, such as the one that holds `said`

@@ -36,6 +36,7 @@ def shown(path) -> str:
     if not text.isprintable(): text = repr(text)[1:-1]
     return text if len(text) <= 300 else f'{text[:140]}…{text[-140:]}'
 
+# %% ../nbs/01_data.ipynb #c32164b3
 def _numbers(x, name, hint=''):
     "Plain numbers as a tensor (uint8 or floats) or as an array in this machine's byte order"
     if isinstance(x, torch.Tensor):
@@ -47,6 +48,7 @@ def _numbers(x, name, hint=''):
     if a.dtype.kind not in 'buif': raise ValueError(f'{name} must be plain numbers, got {a.dtype}{hint}')
     return a.astype(np.float64 if a.dtype.itemsize > 8 else a.dtype.newbyteorder('='), copy=False)
 
+# %% ../nbs/01_data.ipynb #8cf4b656
 def _from_floats(x, name, floats):
     "Float images as uint8, or in 0…1 where `floats` are wanted"
     low, high = x.min().item(), x.max().item()
@@ -56,6 +58,7 @@ def _from_floats(x, name, floats):
     said = f'{low:.2f}…{high:.2f}'
     raise ValueError(f'{name}: float images must lie in 0…1, got {said}: undo the normalisation first')
 
+# %% ../nbs/01_data.ipynb #e1fa81ca
 def _channels_first(x, name):
     "A tensor (n,H,W), (n,H,W,C) or (n,C,H,W) as (n,C,H,W)"
     shape, several = tuple(x.shape), f'{name}: the shape {tuple(x.shape)} can mean several things'
@@ -108,6 +111,7 @@ def _plain_text(text):
     "Whether a text can be written anywhere: neither control characters nor halves of characters"
     return not any(unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
 
+# %% ../nbs/01_data.ipynb #fa948a5e
 def as_names(names, # K texts, bytes in UTF-8, or whole numbers
              name:str='class names', # What it is called in messages
             ) -> list: # K texts
@@ -205,6 +209,7 @@ def _pick(y, n, seed):
     if not held: raise ValueError('no class has more than one image, so that none can be held out: add images')
     return np.setdiff1d(np.arange(len(y)), held), np.sort(held)
 
+# %% ../nbs/01_data.ipynb #8850f79c
 def _hold_out(x, y, n, name, seed=0):
     "Hold `n` images out of train, always the same: by class where all have enough, and never the last of a class"
     from sklearn.model_selection import train_test_split
@@ -217,6 +222,7 @@ def _hold_out(x, y, n, name, seed=0):
     if len(np.unique(y[tr])) < len(counts): tr, ho = _pick(y, n, seed)
     return {'train': (x[tr], y[tr]), name: (x[ho], y[ho])}
 
+# %% ../nbs/01_data.ipynb #33b1caf0
 def _split(x, y, test=.2, valid=.1):
     "Train, valid and test out of one set, always the same"
     held = _hold_out(x, y, int(np.ceil(test*len(y))), 'test')
@@ -239,6 +245,7 @@ def require_memory(size:int, # Bytes that something would take
         there = f'{memory()/2**30:,.1f} GiB of memory here'
         raise ValueError(f'{what} would take {size/2**30:,.1f} GiB of the {there}: {do}')
 
+# %% ../nbs/01_data.ipynb #cf4de20f
 def _resize(x, size):
     "uint8 (n,C,H,W) to size×size, antialiased"
     if x.shape[-2:] == (size, size): return np.asarray(x)
@@ -247,6 +254,7 @@ def _resize(x, size):
     x = F.interpolate(x, (size, size), mode='bilinear', antialias=True, align_corners=False)
     return x.round().clamp(0, 255).byte().numpy()
 
+# %% ../nbs/01_data.ipynb #219c1af5
 def _digits(size=16):
     from sklearn.datasets import load_digits
     d = load_digits()
@@ -288,6 +296,7 @@ def _eight_bits(a, sixteen=False):
     elif low < 0 or high > 255: a = (a-low)/max(high-low, 1e-300)*255
     return np.round(a).astype(np.uint8)
 
+# %% ../nbs/01_data.ipynb #14972167
 def _over_white(im):
     "A picture with transparency, laid over white"
     if im.mode == 'La': im = im.convert('LA')
@@ -297,6 +306,7 @@ def _over_white(im):
     white = Image.new('RGBA', im.size, 'white')
     return Image.alpha_composite(white, im.convert('RGBA')).convert('RGB')
 
+# %% ../nbs/01_data.ipynb #22f7fc0a
 def flat_image(im, # PIL image, in any mode
                mode:str|None='RGB', # 'RGB', 'L' (grey), or None: grey where the file is
               ): # PIL image
@@ -326,6 +336,7 @@ def _turn(im):
     try: return TURNS.get(im.getexif().get(0x0112))
     except Exception: return None
 
+# %% ../nbs/01_data.ipynb #64115f4b
 def _decode(path, mode):
     "The pixels of a file; opened by us, since Pillow maps some files by name and then turns them twice"
     with open_regular(path) as f, Image.open(f, formats=FORMATS) as im:
@@ -336,6 +347,7 @@ def _decode(path, mode):
         flat = flat_image(im, mode)
     return flat if turn is None else flat.transpose(turn)
 
+# %% ../nbs/01_data.ipynb #ed15a222
 def open_image(path:str|Path, # File
                mode:str|None='RGB', # 'RGB', 'L' (grey), or None: grey where the file is
               ): # PIL image, 8 bits a channel
@@ -358,6 +370,7 @@ SYSTEM = { # names that systems make for themselves
     '__macosx', '__pycache__', '@eadir', '$recycle.bin', 'system volume information', 'lost+found',
     'thumbs.db', 'desktop.ini'}
 
+# %% ../nbs/01_data.ipynb #e6e00304
 def is_hidden(name:str) -> bool:
     "Whether a name is one that systems hide or make for themselves"
     return name.startswith('.') or name.lower() in SYSTEM
@@ -366,6 +379,7 @@ def has_ending(name:str) -> bool:
     "Whether a name ends as pictures do"
     return os.path.splitext(name)[1][1:].lower() in ENDINGS
 
+# %% ../nbs/01_data.ipynb #1b0a7f89
 def _kind(entry):
     "What an entry of a folder is to us: 'folder', 'picture', or why it is left out ('' for what need not be said)"
     try: folder, file = entry.is_dir(), entry.is_file()
@@ -383,6 +397,7 @@ def say_dropped(folder:str|Path, # Where it was
     if said := ', '.join(f'{why} ({n})' for why,n in sorted(dropped.items()) if n):
         warnings.warn(f'{shown(folder)}: left out {said}', stacklevel=3)
 
+# %% ../nbs/01_data.ipynb #6c030b74
 def list_folder(folder:str|Path, # Folder
                 dropped:dict, # Counter of what is left out, by reason; it is added to
                ) -> tuple: # folders, pictures: sorted paths
@@ -400,6 +415,7 @@ def list_folder(folder:str|Path, # Folder
         raise ValueError(f'{shown(folder)} cannot be read ({shown(getattr(e, "strerror", None) or e)})') from None
     return sorted(found['folder'], key=os.fspath), sorted(found['picture'], key=os.fspath)
 
+# %% ../nbs/01_data.ipynb #dec30dda
 def _place(folder):
     "What tells a folder from all others, however it is reached"
     s = os.stat(folder)
@@ -445,6 +461,7 @@ def _zip_members(z, wanted):
     if twice := [n for n in wanted if names.count(n) > 1]: raise ValueError(f'it holds {twice[0]} twice')
     return {n: i for n,i in zip(names, z.infolist()) if n in wanted}
 
+# %% ../nbs/01_data.ipynb #8e80969e
 def _require_array(z, name, entry):
     "Raise where the header of an array asks for pickle, or does not agree with the size that the zip states"
     with z.open(entry) as f:
@@ -460,6 +477,7 @@ def _require_array(z, name, entry):
     if entry.file_size > max(1<<28, 500*entry.compress_size):
         raise ValueError(f'{name} unpacks to {entry.file_size/2**30:.1f} GiB of hardly anything: a zip bomb?')
 
+# %% ../nbs/01_data.ipynb #7860dde7
 def _read_arrays(path, wanted):
     "array -> values, for those of an `.npz` that are wanted and there; none is unpacked before all are checked"
     try:
@@ -499,6 +517,7 @@ def data_root(root:str|Path|None=None) -> Path:
     "Where data sets lie: the argument, else `$DFKD_DATA`, else `~/.cache/dfkd_nb`"
     return Path(root or os.environ.get('DFKD_DATA') or Path.home()/'.cache'/'dfkd_nb').expanduser()
 
+# %% ../nbs/01_data.ipynb #53aa53ba
 def _fetch(cls, name, root, train):
     "What torchvision has of a set under `root`, fetched where it is not there"
     try: return cls(root, train=train, download=False)
@@ -512,6 +531,7 @@ def _fetch(cls, name, root, train):
                                 f'Offline: put {name}.npz (x_train, y_train, x_test, y_test) there, or what '
                                 f"torchvision's {cls.__name__} reads; DFKD_DATA names another folder") from None
 
+# %% ../nbs/01_data.ipynb #d468216d
 def _torchvision(name, root):
     import torchvision.datasets as tv
     cls = {'mnist': tv.MNIST, 'cifar10': tv.CIFAR10, 'cifar100': tv.CIFAR100}[name]
@@ -538,6 +558,7 @@ def _class_folders(folder, dropped):
     if not here: raise ValueError(f'{shown(folder)} must have one sub-folder of images a class')
     return here, set(places)
 
+# %% ../nbs/01_data.ipynb #629702fd
 def _class_files(folder, dropped):
     "class -> its pictures; what belongs to another class is not reached through links"
     folders, places = _class_folders(folder, dropped)
@@ -557,6 +578,7 @@ def _pixels(path, size, channels):
         if r.tobytes() == g.tobytes() == b.tobytes(): im = r
     return np.asarray(im.resize((size, size), Image.Resampling.BILINEAR))
 
+# %% ../nbs/01_data.ipynb #6c8ce9a2
 def _read_pictures(folder, files, size, channels):
     "Pictures of files, each as `_pixels` gives it; raises `ValueError` that names those that cannot be read"
     what = f'{shown(folder)}: {len(files):,} images of {size} pixels'
@@ -569,6 +591,7 @@ def _read_pictures(folder, files, size, channels):
     if bad: raise ValueError(f"{shown(folder)}: {len(bad)} of {len(files)} cannot be read, first {'; '.join(bad[:3])}")
     return pictures
 
+# %% ../nbs/01_data.ipynb #8f302d54
 def _stack(pictures, channels):
     "Pictures as uint8 (n,C,H,W)"
     if channels == 1: return np.stack(pictures)[:,None]
@@ -606,6 +629,7 @@ def _require_classes(path, files):
             raise ValueError(f'{shown(path)}: {shown(k)} has one image, and a class needs two: to learn and to test by')
     return classes
 
+# %% ../nbs/01_data.ipynb #769769c5
 def _folder(path, size, channels=None):
     "A data set of a folder: classes, or splits with classes"
     if size is None: raise ValueError(f'{shown(path)}: pass size=…, its images are brought to one size (pixels)')
@@ -631,11 +655,13 @@ def _holds_pictures(folder, depth=3):
     except (OSError, ValueError): return False
     return depth < 3 and bool(pictures) or depth > 0 and any(_holds_pictures(f, depth-1) for f in folders)
 
+# %% ../nbs/01_data.ipynb #1e11217f
 def _is_path(name, files):
     "Whether a name is a path whatever is there: it has a slash, it begins with ~, or it ends like a file"
     if not isinstance(name, str): return True
     return Path(name).name != name or name[0] == '~' or os.path.splitext(name)[1].lower() in files
 
+# %% ../nbs/01_data.ipynb #b0f70381
 def _there(place, files):
     "What a path may mean: the folder, the file, the file of that name with one of the endings"
     found = [place] if os.path.isdir(place) else []
@@ -669,6 +695,7 @@ def _one(found, name):
     raise ValueError(f"{shown(name)} means several things, {' and '.join(kinds)}: "
                      'give a file with its ending, or move one away')
 
+# %% ../nbs/01_data.ipynb #96651d4f
 def _find_path(path, files, known):
     "What a path means"
     if found := _one(_there(path, files), path): return found
@@ -680,6 +707,7 @@ def _find_path(path, files, known):
     hint = f' (the built-in set {path.name} is called by its name alone)' if path.name in known else ''
     raise FileNotFoundError(f'there is no {kind} {shown(path)}{hint}')
 
+# %% ../nbs/01_data.ipynb #1da53825
 def _find_name(name, builtin, fetched, root, files):
     "What a plain name means: a path, else a built-in set"
     known = name in builtin or name in fetched
@@ -718,6 +746,7 @@ def get_data(name:str|Path, # One of `DATASETS`, a folder with one sub-folder a 
     else: d = _torchvision(name, data_root(root))
     return _as_wanted(d, size, channels)
 
+# %% ../nbs/01_data.ipynb #6c8227f3
 def _as_wanted(d, size, channels):
     "A data set with images of the size and the channels that were asked for"
     if size and tuple(d.shape[1:]) != (size, size):
@@ -770,6 +799,7 @@ def random_affine(x:torch.Tensor, # (n,C,H,W) floats
     grid = F.affine_grid(torch.stack(rows, 1), x.shape, align_corners=False)         # of maps (n,2,3)
     return F.grid_sample(x, grid, padding_mode='border', align_corners=False)
 
+# %% ../nbs/01_data.ipynb #3cbb551c
 def crop_flip(x:torch.Tensor, # (n,C,H,W) floats
              ) -> torch.Tensor:
     "Each image shifted by up to an eighth of its width, and mirrored half of the time"
@@ -792,6 +822,7 @@ def _one_of(x, n):
     "For each image one of n choices, as n masks: (n, images)"
     return torch.randint(n, (len(x),), device=x.device) == torch.arange(n, device=x.device)[:,None]
 
+# %% ../nbs/01_data.ipynb #5faa8e06
 def reshaped(x:torch.Tensor, # (n,C,H,W) floats
              shift:float=.125, # Up to ± this share of the width and of the height, in whole pixels
              flip:float=.5, # Share of the images that is mirrored
@@ -823,6 +854,7 @@ def recoloured(x:torch.Tensor, # (n,C,H,W) floats in 0…1
     grey = x.mean(1, keepdim=True)
     return (grey+s*(x-grey)).clamp(0, 1)
 
+# %% ../nbs/01_data.ipynb #c17c1902
 def erased(x:torch.Tensor, # (n,C,H,W) floats
            share:float=.25, # Of the images
            most:float=.5, # The sides of the rectangle, up to this share of the image's
@@ -838,6 +870,7 @@ def erased(x:torch.Tensor, # (n,C,H,W) floats
     grey = torch.rand(len(x), 1, 1, 1, device=x.device)
     return torch.where((rows[:,:,None] & cols[:,None] & chosen)[:,None], grey, x)
 
+# %% ../nbs/01_data.ipynb #eefa508a
 def strong(x:torch.Tensor, # (n,C,H,W) floats in 0…1
           ) -> torch.Tensor:
     "Each image reshaped, recoloured, and some with a hole: for long training"
@@ -871,6 +904,7 @@ class RealSource:
         i = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:n]
         return x[i], y[i]
 
+# %% ../nbs/01_data.ipynb #3a2af7a9
 def check_shape(shape, # Of images
                ) -> tuple: # (C, H, W)
     "The shape of an image; raises `ValueError` for what is none"
@@ -878,6 +912,7 @@ def check_shape(shape, # Of images
     if shape[0] not in (1, 3): raise ValueError(f'images must have 1 or 3 channels, got the shape {shape}')
     return shape
 
+# %% ../nbs/01_data.ipynb #bf042fd8
 class NoiseSource:
     "Pixels drawn uniformly at random: the floor. It asks for no label"
     rung = 'noise'

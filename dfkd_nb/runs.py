@@ -29,10 +29,12 @@ def project_root() -> Path: # The clone we are in, else the current folder
     return next((p for p in (here, *here.parents, Path(__file__).parent.parent if '__file__' in globals() else here)
                  if (p/'settings.ini').exists() and (p/'dfkd_nb').is_dir()), here)
 
+# %% ../nbs/00_runs.ipynb #771bdd6c
 def runs_root() -> Path: # Folder that holds `<stage>/<key>/`
     "Where stages keep their run folders: `$DFKD_RUNS`, else `runs/` in the clone"
     return Path(os.environ.get('DFKD_RUNS') or project_root()/'runs')
 
+# %% ../nbs/00_runs.ipynb #f4a68597
 def shipped_root() -> Path|None: # Folder with finished stages, or None when they must not be used
     "Finished small stages that travel with the repository. `DFKD_SHIPPED=0` hides them; it may name another folder"
     where = os.environ.get('DFKD_SHIPPED', '1')
@@ -42,6 +44,7 @@ def shipped_root() -> Path|None: # Folder with finished stages, or None when the
     raise ValueError(f'DFKD_SHIPPED names {where}, which is no folder here ({Path.cwd()}): '
                      'give an absolute path, or 0 or 1')
 
+# %% ../nbs/00_runs.ipynb #3d714183
 def world() -> tuple: # rank, number of processes
     "This process among those that `accelerate launch` started: 0 of 1 without it"
     return int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
@@ -73,6 +76,7 @@ def _pack(x, tensors):
     if isinstance(x, (list, tuple)): return [_pack(v, tensors) for v in x]
     return x.item() if isinstance(x, np.generic) else x
 
+# %% ../nbs/00_runs.ipynb #f381c6d6
 def save_tree(path:Path, # File to write, ending in `.safetensors`
               tree, # Nested dicts and lists of tensors, finite numbers, strings, None
               checked:bool=False, # Whether the file says a hash of its own content, which `load_tree` then compares
@@ -83,6 +87,7 @@ def save_tree(path:Path, # File to write, ending in `.safetensors`
     hashed = {'sha256': _content(shape, tensors)} if checked else {}
     return write_atomic(path, to_safetensors(tensors, metadata={'tree': shape, **hashed}))
 
+# %% ../nbs/00_runs.ipynb #4b2e9423
 def _content(shape, tensors):
     "Hash of a tree: of its shape and of its tensors"
     h = hashlib.sha256(shape.encode())
@@ -110,6 +115,7 @@ def _key(k):
     if isinstance(k, (str, int)): return k
     raise ValueError('it holds a name that is no text')
 
+# %% ../nbs/00_runs.ipynb #650c6e6b
 def load_tree(path:Path, # File written by `save_tree`
               checked:bool=False, # Whether a file without a hash of its own content is refused
              ):
@@ -142,6 +148,7 @@ def _gpu_share():
     if not 0 < share <= 1: raise ValueError(f'DFKD_GPU_SHARE must be above 0 and at most 1, got {said!r}')
     return share
 
+# %% ../nbs/00_runs.ipynb #580e188a
 @lru_cache
 def _take_share(device): torch.cuda.set_per_process_memory_fraction(_gpu_share(), device)
 
@@ -168,6 +175,7 @@ class Ledger:
         return self
     def __exit__(self, *_): _ledgers.remove(self)
 
+# %% ../nbs/00_runs.ipynb #e6cd36b5
 def note_read(dataset:str, # Name of the data set
               split:str, # train, valid or test
               n:int, # How many images
@@ -197,6 +205,7 @@ def _module_defs(module):
             imports.append(node.module.split('.')[-1])
     return defs, imports
 
+# %% ../nbs/00_runs.ipynb #e4600894
 def _bare(node):
     "A syntax node without docstrings, comments, decorators and annotations"
     node = ast.parse(ast.unparse(node))
@@ -222,6 +231,7 @@ def _reach(module, name, seen):
         for n in nodes:
             for used in {u.id for u in ast.walk(n) if isinstance(u, ast.Name)} - {name}: _reach(module, used, seen)
 
+# %% ../nbs/00_runs.ipynb #9540cb01
 def code_hash(module:str, # Module of this package, such as `gan`
               name:str, # Function or class in it
              ) -> str: # 12 hex digits
@@ -238,6 +248,7 @@ def weights_hash(state:dict, # Tensors by name
     for k in sorted(state): _add(h, k, state[k])
     return h.hexdigest()[:16]
 
+# %% ../nbs/00_runs.ipynb #96297312
 def identity(x):
     "What of a stage's argument decides its result, as plain JSON: content for models, runs and sources, else the value"
     if hasattr(x, 'identity'): return identity(x.identity)
@@ -256,6 +267,7 @@ def run_key(stage:str, # Name of the stage
     "The name of a run's folder"
     return hashlib.sha256(json.dumps([stage, config], sort_keys=True).encode()).hexdigest()[:16]
 
+# %% ../nbs/00_runs.ipynb #c9c91da1
 class Run:
     "One run folder of a stage: its result, weights and checkpoint"
     def __init__(self,
@@ -281,6 +293,7 @@ class Run:
         said = self.result['metrics'] if self.fault() == '' else 'not finished'
         return f'Run({self.stage}/{self.key}, {said})'
 
+# %% ../nbs/00_runs.ipynb #202db272
 def flatten_tree(tree, at=''):
     "Tensors of a tree by path"
     if isinstance(tree, torch.Tensor): return {at: tree}
@@ -292,6 +305,7 @@ RESULT = {'stage': str, 'config': dict, 'metrics': dict, 'weights': str,
           'log': list|None, 'params': dict|None, 'images_read': dict|None, 'seed': Seed|None}
 MANIFEST = {'format': int, 'stage': str, 'key': str, 'files': dict}
 
+# %% ../nbs/00_runs.ipynb #a201500d
 def _checked_result(folder):
     "The result in a folder, if its weights are those that it speaks of"
     result = check_table(RESULT, read_json(folder/'result.json'), folder/'result.json')
@@ -299,6 +313,7 @@ def _checked_result(folder):
         raise ValueError(f'{folder}: its weights are not those its result speaks of')
     return result
 
+# %% ../nbs/00_runs.ipynb #d621c20b
 def check_run(folder:Path, # Of a finished run
              ) -> dict: # Its result
     "Raise `ValueError` unless a folder holds one whole run, and nothing of it was altered"
@@ -309,6 +324,7 @@ def check_run(folder:Path, # Of a finished run
     if said['key'] == run_key(said['stage'], result['config']) == folder.name: return result
     raise ValueError(f'{folder}: holds the run of other settings')
 
+# %% ../nbs/00_runs.ipynb #8d8aea24
 def _manifest(folder):
     file = folder/'manifest.json'
     if not os.path.lexists(file): raise ValueError(f'{folder}: has no manifest.json; an earlier version made it')
@@ -327,6 +343,7 @@ def seal(folder:Path, # Of a finished run, `<stage>/<key>`
     if key != folder.name: raise ValueError(f'{folder}: holds the run of other settings')
     return _write_manifest(folder, stage, key, file_hashes(folder, ['result.json', *_written(folder)]))
 
+# %% ../nbs/00_runs.ipynb #1e4bf634
 def _written(folder):
     "The files of a run but its result"
     names = ['weights.safetensors', *(['run.json'] if (folder/'run.json').exists() else [])]
@@ -366,6 +383,7 @@ def fault(self:Run) -> str|None: # What is wrong, '' if nothing is, None where n
     except (ValueError, OSError) as e: return str(e).removeprefix(f'{self.path}').lstrip('/: ')
     return ''
 
+# %% ../nbs/00_runs.ipynb #0479bae5
 @patch(as_prop=True)
 def finished(self:Run) -> bool:
     "Is there a whole result here? A damaged folder is set aside with a warning"
@@ -378,6 +396,7 @@ def finished(self:Run) -> bool:
         except Timeout: return False                            # somebody is at work on it
     return why == ''
 
+# %% ../nbs/00_runs.ipynb #fbf0cbcb
 @patch
 def set_aside(self:Run,
               why:str, # What is wrong, for the warning
@@ -406,6 +425,7 @@ def make_ready(self:Run):
             if f.name.endswith('.part'): os.unlink(f)
     except OSError as e: self.set_aside(f'it cannot be read: {e.strerror}')
 
+# %% ../nbs/00_runs.ipynb #e7219ea6
 @patch
 def sweep(self:Run):
     "Remove what a process has left that was killed at the very end of a run: its checkpoint, and its lock"
@@ -424,6 +444,7 @@ def round_weights(model:torch.nn.Module) -> dict: # State dict, floats as float1
             if t.dtype == torch.float32: t.copy_(t.half().float())
     return {k: v.half() if v.dtype == torch.float32 else v for k,v in model.state_dict().items()}
 
+# %% ../nbs/00_runs.ipynb #e45f9150
 def load_weights(model:torch.nn.Module, # Filled in place
                  state:dict, # Tensors by name
                 ) -> torch.nn.Module:
@@ -447,6 +468,7 @@ def save(self:Run,
     tree = {'key': self.key, 'epoch': epoch, 'log': self.log, 'state': state}
     save_tree(self.path/'checkpoint.safetensors', tree, checked=True)
 
+# %% ../nbs/00_runs.ipynb #31de28c3
 @patch
 def snapshot(self:Run,
              epoch:int, # Number of finished epochs
@@ -461,6 +483,7 @@ def snapshots(self:Run) -> dict: # epoch -> path
     named = {p: re.fullmatch(r'snapshot-(\d{4,9})', p.stem) for p in sorted(self.path.glob('snapshot-*.safetensors'))}
     return {int(m[1]): p for p,m in named.items() if m}
 
+# %% ../nbs/00_runs.ipynb #c0d86777
 CHECKPOINT = {'key': str, 'epoch': Count, 'log': list[dict], 'state': object}
 
 @patch
@@ -475,6 +498,7 @@ def restore(self:Run) -> dict|None: # `{'epoch', 'log', 'state', 'key'}` or None
         return found
     except (ValueError, OSError) as e: self.start_anew(str(e))
 
+# %% ../nbs/00_runs.ipynb #710771b2
 @patch
 def start_anew(self:Run,
                why:str, # What is wrong with what is there
@@ -500,6 +524,7 @@ def _load_into(x, state):
         x.clear()
         x.update(state)
 
+# %% ../nbs/00_runs.ipynb #65ea2651
 def _load_moments(opt, state):
     "Load an optimiser's state, if its moments have the shapes of the parameters"
     params = [p for g in opt.param_groups for p in g['params']]
@@ -509,6 +534,7 @@ def _load_moments(opt, state):
                 raise ValueError(f'{k} of shape {tuple(m.shape)} for a parameter of {tuple(params[i].shape)}')
     opt.load_state_dict(state)
 
+# %% ../nbs/00_runs.ipynb #afd1fa92
 @patch
 def resume(self:Run,
            n:int, # Epochs in all
@@ -577,6 +603,7 @@ def show(self:Run, bar):
     if self.log: bar.set_postfix({k: f'{v:.3f}' for k,v in self.log[-1].items() if isinstance(v, float)}, refresh=False)
     bar.update()
 
+# %% ../nbs/00_runs.ipynb #13b67dac
 @patch
 def look_at_log(self:Run,
                 epoch:int, # Counted from 0
@@ -587,6 +614,7 @@ def look_at_log(self:Run,
         self.give_up()
         raise
 
+# %% ../nbs/00_runs.ipynb #7d5a0714
 @patch
 def give_up(self:Run):
     "Remove what an unfinished run has kept: going on from it would end the same"
@@ -608,6 +636,7 @@ def _commit():
     said = os.environ.get('DFKD_COMMIT', '')
     return said if re.fullmatch('[0-9a-f]{7,64}', said) else None, False
 
+# %% ../nbs/00_runs.ipynb #e88e9a79
 def _version(package):
     from importlib.metadata import version, PackageNotFoundError
     try: return version(package)
@@ -618,6 +647,7 @@ def _cpu_name():
     lines = info.read_text().splitlines() if info.exists() else []
     return next((l.split(':')[1].strip() for l in lines if l.startswith('model name')), platform.processor())
 
+# %% ../nbs/00_runs.ipynb #79a12014
 @lru_cache
 def provenance() -> dict:
     "What varies from machine to machine and run to run: commit, versions, device"
@@ -666,6 +696,7 @@ def shipped_run(stage, config, defaults=None):
         run.path = f.parent
         return run
 
+# %% ../nbs/00_runs.ipynb #cbc8a8fb
 def _config(f, args, also, module):
     "All that determines the result of a stage"
     known = {}
@@ -707,6 +738,7 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
         return staged
     return deco
 
+# %% ../nbs/00_runs.ipynb #6b91e25f
 def _compute(run, f, args, parallel):
     "Let this process work on a run, or wait for the one that does"
     first = world()[0] == 0
@@ -745,6 +777,7 @@ def record(run:Run, # A finished stage
             write_atomic(Path(out)/'weights'/f'{name}.safetensors', kept)
     return r
 
+# %% ../nbs/00_runs.ipynb #5e0b77aa
 def read_notes(folder:Path, # Of results
               ) -> dict: # {name of a result: what its `run.json` said}
     "What varies of the results in a folder; that of committed ones lies together, in `runs.json` beside the folder"
@@ -752,6 +785,7 @@ def read_notes(folder:Path, # Of results
     own = {p.name.removesuffix('.run.json'): read_json(p) for p in sorted(Path(folder).glob('*.run.json'))}
     return (read_json(together) if together.exists() else {}) | own
 
+# %% ../nbs/00_runs.ipynb #092446da
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
                  **where, # Keep only results with these fields, such as `stage='student'`
                 ) -> pd.DataFrame: # One row a result: fields, metrics, `log` and `params`
@@ -789,6 +823,7 @@ def paired_difference(a, # Values, one a seed
     mean = d.mean() if len(d) else float('nan')
     return {'difference': mean, 'low': mean-half, 'high': mean+half, 'n': len(d)}
 
+# %% ../nbs/00_runs.ipynb #0d88f151
 def paired(results:pd.DataFrame, # From `read_results`, of one stage and data set
            metrics:list, # Names of its columns
            a:str='default', # Variant
@@ -822,6 +857,7 @@ def save_table(df:pd.DataFrame, # As it shall be printed
         write_atomic(Path(out)/f'{name}.md', df.to_markdown(index=False)+'\n')
     return df
 
+# %% ../nbs/00_runs.ipynb #28ed7313
 def plain_log(*axes # matplotlib axes, `ax.xaxis` or `ax.yaxis`
              ):
     "Plain numbers on logarithmic axes: a range of less than a decade has no power of ten to name"
@@ -831,6 +867,7 @@ def plain_log(*axes # matplotlib axes, `ax.xaxis` or `ax.yaxis`
         axis.set_major_formatter('{x:g}')
         axis.set_minor_formatter(NullFormatter())
 
+# %% ../nbs/00_runs.ipynb #620833ab
 def save_figure(fig, # matplotlib figure
                 name:str, # File name without its ending; empty: nothing is saved
                 out:str|Path='', # Folder; empty: nothing is saved
@@ -858,6 +895,7 @@ def _img(fig, alt, display, dpi):
     png = base64.b64encode(buf.getvalue()).decode()
     return f'<img alt="{html.escape(alt)}" style="display:{display}" src="data:image/png;base64,{png}">'
 
+# %% ../nbs/00_runs.ipynb #3c76527d
 def figure_menu(figs:dict, # What the reader picks -> matplotlib figure
                 label:str, # Before the menu
                 dpi:int=80,
@@ -871,6 +909,7 @@ def figure_menu(figs:dict, # What the reader picks -> matplotlib figure
     menu = f'<label>{html.escape(label)} <select onchange="{_CHOOSE}">{options}</select></label>'
     return HTML(f'<div>{menu}{"".join(pictures)}</div>')
 
+# %% ../nbs/00_runs.ipynb #7badb173
 def hover(fig, # matplotlib figure
           tips:dict, # `gid` of an artist -> what it says when it is pointed at
          ): # IPython `HTML`
