@@ -114,12 +114,14 @@ def loss_kd(self:Distill, pred, t_logits): # logits (n,K) each
     "Eq. 8"
     return soft_kl(pred, t_logits, self.tau)
 
+# %% ../nbs/06_distill.ipynb #1f8e3337
 @patch
 def loss_ce(self:Distill, pred, y):
     "Eq. 9; of both labels where images are mixed"
     other = (1-self.share)*F.cross_entropy(pred, self.other) if self.other is not None else 0.
     return self.share*F.cross_entropy(pred, y)+other
 
+# %% ../nbs/06_distill.ipynb #0d5cdb93
 @patch
 def loss_patch(self:Distill, row, t_row): # (n,N) each
     "Of where both have looked"
@@ -215,6 +217,7 @@ class FreshBatches(Batches):
         self.tensors = [t.to(self.tensors[0].device) for t in self.draw(s)[:2]]
         yield from super().__iter__()
 
+# %% ../nbs/06_distill.ipynb #36ad025d
 def batches_of(x, y, cb:Distill, bs:int) -> Batches:
     "Batches whose targets come with them, unless the teacher is asked live"
     if cb.live: return Batches(x, y, bs=bs)
@@ -232,6 +235,7 @@ def student_metrics(S:Classifier, T:Classifier,
     return {'accuracy': accuracy(ls, y), 'teacher_accuracy': accuracy(lt, y), 'agreement': accuracy(ls, lt.argmax(1)),
             'alignment': alignment}, ls
 
+# %% ../nbs/06_distill.ipynb #7c43db60
 def confusion(logits:torch.Tensor, y:torch.Tensor) -> list: # K rows of K
     "How many images of each class (rows) got which answer (columns)"
     k = logits.shape[1]
@@ -246,6 +250,7 @@ def student_params(run, S:Classifier, teacher:Run, names:list, **more) -> dict:
     theirs = {k: teacher.result['params'][k] for k in ('num_classes', 'mean', 'std')}
     return {'parameters': n_params(S), **theirs, **{k: run.config[k] for k in names}, **more}
 
+# %% ../nbs/06_distill.ipynb #20277e2a
 def student_result(run, data:ImageData|None, rung:str, metrics:dict, params:dict, **more) -> dict:
     "What a student's result says of itself"
     a = run.config
@@ -310,11 +315,15 @@ KD_RECIPES = { # data set: how its students are taught
     'cifar10':    _CIFAR,
     'cifar100':   _CIFAR,
 }
+
+# %% ../nbs/06_distill.ipynb #80f3ce58
 _LARGE = dict(bs=1024, lr=_CIFAR['lr']*(1024/_CIFAR['bs'])**.5, recipe='ours-gpu')
 GPU_KD = {'cifar10': _LARGE, 'cifar100': _LARGE} # what differs on a GPU
 
+# %% ../nbs/06_distill.ipynb #b25844d5
 def kd_recipe_for(dataset:str, teacher:Run, **changes) -> dict: # Arguments of `distill`
     "How a data set's students are taught, by the size of their teacher"
     return choose_recipe(dataset, is_large(teacher), KD_RECIPES, GPU_KD, changes)
 
+# %% ../nbs/06_distill.ipynb #8fbed69c
 PAPER_KD = dict(lr=7.5e-4, betas=(.5, .999), wd=.025, augment='none', kd=1., ce=1., patch=1., recipe='paper') # Table 3

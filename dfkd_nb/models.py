@@ -39,10 +39,12 @@ MODELS = { # name: timm VisionTransformer arguments
     'vit_reduced_student':   dict(img_size=32, patch_size=8, in_chans=3, embed_dim=64,  depth=6, num_heads=2),
 }
 
+# %% ../nbs/02_models.ipynb #fd574846
 def n_params(m:nn.Module) -> int:
     "Number of parameters"
     return sum(p.numel() for p in m.parameters())
 
+# %% ../nbs/02_models.ipynb #07555b48
 def latency(calls:dict, # name: function without arguments
             repeat:int=30, # Rounds, after 3 that do not count
            ) -> dict: # name: {'p50', 'p95'} in milliseconds
@@ -67,6 +69,7 @@ Classes = Annotated[int, Field(ge=1, le=100_000)]
 Ratio = Annotated[float, Field(gt=0, le=16)]       # an MLP's width to the tokens'
 Small = Annotated[float, Field(ge=0, le=10)]       # first values of scales, ε of a LayerNorm
 
+# %% ../nbs/02_models.ipynb #b0559d95
 POOLS = ['token', 'avg', 'avgmax', 'max', 'map']    # what of the last tokens the answer is read from
 
 TIMM = { # argument of timm's networks: what it may be
@@ -78,6 +81,8 @@ TIMM = { # argument of timm's networks: what it may be
     **dict.fromkeys(['final_norm', 'pre_norm', 'qkv_bias', 'qk_norm'], bool),
     **dict.fromkeys(['drop_rate', 'pos_drop_rate', 'proj_drop_rate', 'attn_drop_rate', 'drop_path_rate'], Decay),
 }
+
+# %% ../nbs/02_models.ipynb #cf2da7c6
 TORCHVISION = { # the same of torchvision's
     'image_size': Size, 'dropout': Decay, 'attention_dropout': Decay, 'in_chans': Annotated[int, Field(ge=3, le=3)],
 }
@@ -92,6 +97,8 @@ HUGGING_FACE = { # type of model: its classifiers, the first where a folder name
     'beit': ['BeitForImageClassification'],
     'data2vec-vision': ['Data2VecVisionForImageClassification'],
 }
+
+# %% ../nbs/02_models.ipynb #c5b07f95
 ACTIVATIONS = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_python', 'gelu_pytorch_tanh', 'quick_gelu',
                'relu', 'silu', 'swish', 'selu', 'tanh']
 
@@ -116,6 +123,7 @@ def _checked(said, table:dict, name:str) -> dict:
     square = {k: _side(v, f'{name}: {k}') if k in SIDES else v for k,v in said.items()}
     return {k: check_value(table[k], v, f'{name}: {k}') for k,v in square.items()}
 
+# %% ../nbs/02_models.ipynb #e3756072
 SIDES = ('img_size', 'image_size', 'patch_size')
 
 def _side(v, name):
@@ -129,6 +137,7 @@ def _in_timm(name):
     older = timm.models.get_deprecated_models()
     return name in timm.list_models() or name in timm.list_pretrained() or bool(older.get(name))
 
+# %% ../nbs/02_models.ipynb #f8be9e1c
 def _maker(name:str, num_classes:int, arch:dict):
     "A function that builds a network; raises `ValueError` for a name or an argument that is not known"
     name, K = check_value(str, name, 'the name of a model'), check_value(Classes, num_classes, 'classes')
@@ -140,6 +149,7 @@ def _maker(name:str, num_classes:int, arch:dict):
     if library == 'hf': return _hugging_face(rest, K, **_checked(arch, {'config': dict, 'head': str}, name))
     raise ValueError(f"unknown model {name[:60]!r}: there are {', '.join(MODELS)} and timm's names{_near(name)}")
 
+# %% ../nbs/02_models.ipynb #8f29efd7
 def _near(name):
     near = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=4, cutoff=.5) if len(name) <= 100 else []
     return f"; did you mean {', '.join(near)}?" if near else ''
@@ -151,6 +161,7 @@ def _torchvision(name, num_classes, arch):
     arch = {k: v for k,v in arch.items() if k != 'in_chans'}
     return partial(torchvision.models.get_model, name, weights=None, num_classes=num_classes, **arch)
 
+# %% ../nbs/02_models.ipynb #a0fbd8dc
 def _hugging_face(kind, num_classes, config=None, head=None):
     check_value(one_of(HUGGING_FACE), kind, 'hf: the type of model')
     config = _checked(config or {}, CONFIG, f'hf:{kind}')
@@ -184,6 +195,7 @@ def sketch(name:str, # As for `create_net`
             raise ValueError(f'{name} with {arch} would have {n:,} {what}, and at most {most:,} are taken here')
     return net
 
+# %% ../nbs/02_models.ipynb #dac53474
 def n_patches(net:nn.Module) -> int:
     "Patches that a vision transformer cuts an image into; 0 where a network has none"
     if hasattr(net, 'seq_length'): return net.seq_length-1
@@ -191,6 +203,7 @@ def n_patches(net:nn.Module) -> int:
     size, patch = (getattr(getattr(net, 'config', None), f'{k}_size', 0) or 0 for k in ('image', 'patch'))
     return (size//patch)**2 if patch else 0
 
+# %% ../nbs/02_models.ipynb #ac452978
 def create_net(name:str, # One of `MODELS`, any of timm's names, `torchvision:NAME`, `hf:TYPE`
                num_classes:int=10, # K
                **kw, # Changes of what is in `TIMM`, `TORCHVISION` or `CONFIG`, such as `in_chans=1`
@@ -204,6 +217,7 @@ def paper() -> dict:
     "The paper's numbers and settings, from `paper_figures/paper.yaml`"
     return yaml.safe_load((project_root()/'paper_figures'/'paper.yaml').read_text())
 
+# %% ../nbs/02_models.ipynb #b54622ea
 def table_audit() -> pd.DataFrame:
     "What the paper states of its models, what counting gives, and what we build"
     rows = []
@@ -216,6 +230,7 @@ def table_audit() -> pd.DataFrame:
                      'agrees': agrees, 'note': p['note']})
     return pd.DataFrame(rows)
 
+# %% ../nbs/02_models.ipynb #f64ee70e
 def _stated(p):
     "The paper's words on a model's size, with its number of parameters where they do not name it"
     if p['params'] % 1e5: return f"{p['stated']}; {p['params']:,}"
@@ -236,6 +251,7 @@ def _input_of(net):
     conv = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
     return (_side(size, type(net).__name__) if size else None), (conv.in_channels if conv is not None else None)
 
+# %% ../nbs/02_models.ipynb #90c520ef
 def logits_of(output) -> torch.Tensor:
     "Logits, whether a network returns them plainly or, as Hugging Face's do, as a field"
     return output if isinstance(output, torch.Tensor) else output.logits
@@ -284,6 +300,7 @@ class Classifier(nn.Module):
         return max((m.normalized_shape[-1] for m in self.net.modules() if isinstance(m, nn.LayerNorm)), default=0)
     def forward(self, x): return logits_of(self.net(self.prepare(x)))
 
+# %% ../nbs/02_models.ipynb #accfafad
 @patch
 def prepare(self:Classifier,
             x:torch.Tensor, # (n,C,H,W) in 0…1; C is that of the network, or 1 for one of three
@@ -305,6 +322,7 @@ def create_classifier(name:str, # As for `create_net`
     if _in_timm(name): kw = {'in_chans': len(stats['mean']), **kw}
     return Classifier(create_net(name, num_classes, **kw), **stats, name=name)
 
+# %% ../nbs/02_models.ipynb #518daae2
 def channel_stats(x:torch.Tensor) -> dict: # `mean` and `std`
     "Mean and standard deviation of each channel of images (n,C,H,W), in 0…1"
     x = to_unit(x)
@@ -328,6 +346,7 @@ def check_names(names, # Of classes
         raise ValueError(f'{what}: ' + (f'{twice[:60]!r} is named twice' if texts else 'none is named'))
     return texts
 
+# %% ../nbs/02_models.ipynb #fb7550a5
 def differences(net:nn.Module, # May be a sketch
                 state:dict, # Tensors by name
                ) -> list: # Texts; empty: they fit
@@ -350,6 +369,7 @@ def check_labels(model:Classifier, classes:int):
     if k != classes:
         raise ValueError(f"{model.name} has {k} classes, the data {classes}: create or load a network for these")
 
+# %% ../nbs/02_models.ipynb #db1b37a0
 def _said_of(result):
     "What a result says of its classifier: name, classes, normalisation, arguments"
     p = result.get('params') if isinstance(result, dict) else None
@@ -360,12 +380,14 @@ def _said_of(result):
     if arch is None: arch = {'in_chans': len(stats['mean'])} if _in_timm(name) else {}
     return name, check_value(Classes, p['num_classes'], 'num_classes'), stats, arch
 
+# %% ../nbs/02_models.ipynb #22b01e03
 def skeleton(result:dict, # Of a teacher or a student
             ) -> Classifier: # Without storage for its weights
     "The classifier that a result speaks of; raises `ValueError` for what it cannot mean"
     name, K, stats, arch = _said_of(result)
     return Classifier(sketch(name, K, arch), **stats, name=name)
 
+# %% ../nbs/02_models.ipynb #c741eac6
 def _classifier(result, weights):
     name, K, stats, arch = _said_of(result)
     unfit = differences(skeleton(result).net, weights)      # before memory is taken
@@ -377,6 +399,7 @@ def _classifier(result, weights):
     load_weights(clf.net, weights)
     return clf.eval()
 
+# %% ../nbs/02_models.ipynb #891afd67
 def load_classifier(run:Run, # A finished run of `train_teacher`, `distill` or `adopt`
                    ) -> Classifier: # In eval mode, on `pick_device()`
     "The classifier that a run holds; raises `ValueError` for what its result or its weights cannot mean"

@@ -40,6 +40,7 @@ def _plain(net, modules, known, what='attention'):
     if odd:
         raise _refused(net, f'its {what} ({odd}) is not the plain one that a probe follows, as with relative positions')
 
+# %% ../nbs/03_probes.ipynb #b56e3baa
 TIMM_NETS = (vision_transformer.VisionTransformer, deit.VisionTransformerDistilled)
 TIMM_BLOCKS = (vision_transformer.Block, vision_transformer.ResPostBlock)
 
@@ -78,6 +79,7 @@ HF_KINDS = { # type of model: how its classes' names begin
 }
 HF_RELATIVE = ('use_relative_position_bias', 'use_shared_relative_position_bias')
 
+# %% ../nbs/03_probes.ipynb #576c4635
 def _projection(module, *names):
     found = [getattr(module, n, None) for n in names]
     return next((m for m in found if isinstance(m, nn.Linear)), None)
@@ -85,6 +87,7 @@ def _projection(module, *names):
 def _query(a): return _projection(a, 'q_proj', 'query')
 def _key(a): return _projection(a, 'k_proj', 'key')
 
+# %% ../nbs/03_probes.ipynb #3d17f9a7
 def _hf_attentions(net):
     "The attention modules of a Hugging Face network; raises `ValueError` for those that are not known"
     kind, config = getattr(net.config, 'model_type', ''), net.config
@@ -100,6 +103,7 @@ def _hf_attentions(net):
         raise _refused(net, 'its attention is not that of its type')
     return attns
 
+# %% ../nbs/03_probes.ipynb #ed8ea858
 def _hugging_face(net):
     attns, heads = _hf_attentions(net), net.config.num_attention_heads
     emb = next((m for m in net.modules() if getattr(m, 'cls_token', None) is not None), None)
@@ -126,6 +130,7 @@ def _parts(net):
     if hasattr(net, 'config') and hasattr(net.config, 'num_attention_heads'): return _hugging_face(net)
     raise ValueError(f"{type(net).__name__} has no class-token attention to probe: {TAKE}")
 
+# %% ../nbs/03_probes.ipynb #5e03e22f
 Block = kind('Block', Annotated[int, Field(ge=-256, le=255)] | Literal['mean'])
 
 class Probe:
@@ -157,6 +162,7 @@ def __enter__(self:Probe):
 def __exit__(self:Probe, *_):
     for h in self.handles: h.remove()
 
+# %% ../nbs/03_probes.ipynb #1a2f9c8b
 @patch
 def _hook(self:Probe, h, i): return lambda m, a, o: h(m, a, o, lambda row: self.rows.__setitem__(i, row))
 
@@ -169,6 +175,7 @@ def ap(self:Probe) -> torch.Tensor: # (n,N)
     "Attention probes of the last forward pass (Eq. 1)"
     return torch.stack([self.row(i) for i in self.which]).mean(0)[:,self.prefix:].float()
 
+# %% ../nbs/03_probes.ipynb #256dcbb9
 @patch
 def row(self:Probe,
         i:int, # A block that is probed
@@ -179,6 +186,7 @@ def row(self:Probe,
                          'run the model while it is open')
     return self.rows[i]
 
+# %% ../nbs/03_probes.ipynb #34c8201a
 @patch(as_prop=True)
 def tokens(self:Probe) -> torch.Tensor: # (n,1+N,d)
     "The class token and the patches as the block gives them"
@@ -198,6 +206,7 @@ def _full_timm(net, x):
             h.remove()
     return kept
 
+# %% ../nbs/03_probes.ipynb #0eb9bdd1
 def _full_torchvision(net, x):
     kept = []
     def weigh(m, args, kw, out):
@@ -209,6 +218,7 @@ def _full_torchvision(net, x):
         for h in handles: h.remove()
     return kept
 
+# %% ../nbs/03_probes.ipynb #97c5d0d3
 def _full_hugging_face(net, x):
     config = copy.deepcopy(net.config)
     config._attn_implementation = 'eager'
@@ -216,6 +226,7 @@ def _full_hugging_face(net, x):
     eager.load_state_dict(net.state_dict())
     return list(eager(x, output_attentions=True).attentions)
 
+# %% ../nbs/03_probes.ipynb #8ab8b95a
 @torch.no_grad()
 def full_attention(net:nn.Module, # A network that `Probe` takes
                    x:torch.Tensor, # (n,C,H,W), normalised
@@ -255,6 +266,7 @@ def gram_row(tokens:torch.Tensor, # (n,1+N,d), class token first
     f = F.normalize(tokens, dim=1)
     return (f[:,:1] @ f[:,1:].transpose(1, 2))[:,0]
 
+# %% ../nbs/03_probes.ipynb #6502c8e7
 def row_of(p:Probe, # After a forward pass; made with `tokens=True` for 'gram'
            probe:str='attention', # 'attention' or 'gram'
           ) -> torch.Tensor: # (n,N)
@@ -303,6 +315,7 @@ def crossings(x:torch.Tensor, # (n,C,H,W)
     small, side = (xx+yy)/2-(((xx-yy)/2)**2+xy**2).sqrt(), round(n_patches**.5)
     return tuple(F.adaptive_avg_pool2d(t[:,None], side).flatten(1) for t in (small, xx+yy))
 
+# %% ../nbs/03_probes.ipynb #8f40d12e
 def partial_correlation(a:torch.Tensor, b:torch.Tensor, given:torch.Tensor) -> torch.Tensor: # each (n,N) -> (n,)
     "Correlation of two maps over the patches of each image, when what both share with a third is taken away"
     def corr(p, q): return F.cosine_similarity(p-p.mean(1, keepdim=True), q-q.mean(1, keepdim=True), dim=1)
@@ -332,6 +345,7 @@ def class_probes(run,
                           'metrics': _measure_probes(cap, seen, xt, yt),
                           'params': {'block': block, 'probe': probe, 'patches': cap.shape[1]}}
 
+# %% ../nbs/03_probes.ipynb #845feefc
 def _measure_probes(cap, seen, x, y):
     "What class probes tell of test images: the class by the nearest, likeness to the own class, mass, crossings"
     nearest = F.cosine_similarity(seen[:,None], cap[None], dim=-1)

@@ -32,6 +32,7 @@ from types import ModuleType
 
 _all_ = ['Callback', 'CancelEpochException']
 
+# %% ../nbs/02a_training.ipynb #a6cc388d
 def _stub(module):
     "Stands in for a module: each of its functions, when it is called, loads the module and is the real one"
     def __getattr__(name):
@@ -44,6 +45,7 @@ def _stub(module):
     stub.__getattr__ = __getattr__
     return stub
 
+# %% ../nbs/02a_training.ipynb #bfce69c4
 @contextmanager
 def deferred(*modules:str # Of which something imports functions meanwhile
             ):
@@ -79,6 +81,7 @@ def shuffled(n:int, device:torch.device) -> torch.Tensor: # (n,), on the device
     "The numbers below n in random order, drawn on the CPU"
     return send(torch.randperm(n), device)
 
+# %% ../nbs/02a_training.ipynb #fc062eef
 class Batches:
     "Shuffled batches from tensors, the first as floats in 0…1; a last, smaller batch is left out"
     def __init__(self,
@@ -112,10 +115,12 @@ def pick_dtype(width:int, # Embedding width of the widest model in the computati
         return torch.bfloat16 if large and _has_amx() else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
+# %% ../nbs/02a_training.ipynb #f0fa029f
 def _has_amx(): # units for products of small matrices, without which bfloat16 is slower than float32
     ask = getattr(torch.cpu, '_is_amx_tile_supported', None)
     return bool(ask and ask())
 
+# %% ../nbs/02a_training.ipynb #73117cb5
 @contextmanager
 def autocast(dtype:torch.dtype,
              device:torch.device|None=None, # Default: `pick_device()`
@@ -139,6 +144,7 @@ def predict(model:nn.Module, # Takes images in 0…1
     model.train(was)
     return res
 
+# %% ../nbs/02a_training.ipynb #94ca7589
 def accuracy(logits:torch.Tensor, y:torch.Tensor) -> float: # Fraction
     "Share of right answers"
     return (logits.argmax(1) == y).double().mean().item()
@@ -160,6 +166,7 @@ def graphs_used(run:Run, # A finished run
     "How a run's steps were computed, as its `run.json` says"
     return json.loads((run.path/'run.json').read_text()).get('graphs')
 
+# %% ../nbs/02a_training.ipynb #90f1939c
 def _in_short(error): # its first line
     lines = f'{error}'.strip().splitlines() or [type(error).__name__]
     return lines[0][:120]
@@ -206,6 +213,7 @@ def aside(self:Graphed, step, tensors):
     here.wait_stream(side)
     return result
 
+# %% ../nbs/02a_training.ipynb #d8047fe5
 @patch
 def record(self:Graphed, kind, step, tensors) -> bool:
     "Record the step for tensors of this kind; whether that was possible"
@@ -224,6 +232,7 @@ def record(self:Graphed, kind, step, tensors) -> bool:
     self.graphs[kind] = graph, inputs, result
     return True
 
+# %% ../nbs/02a_training.ipynb #160cd3d5
 def _capturable(opt): # counts its steps on the GPU; gradients are made anew, within the recording
     for g in opt.param_groups:
         if 'capturable' in g: g['capturable'] = True
@@ -231,6 +240,7 @@ def _capturable(opt): # counts its steps on the GPU; gradients are made anew, wi
         if isinstance(s.get('step'), torch.Tensor): s['step'] = s['step'].to(p.device)
     opt.zero_grad(set_to_none=True)
 
+# %% ../nbs/02a_training.ipynb #dc796bb3
 @patch
 def replay(self:Graphed, graph, inputs, result, tensors):
     "Replay a recording on these tensors; what it gives is the caller's to keep"
@@ -238,6 +248,7 @@ def replay(self:Graphed, graph, inputs, result, tensors):
     graph.replay()
     return tree_map_only(torch.Tensor, torch.clone, result)
 
+# %% ../nbs/02a_training.ipynb #09b5318f
 @patch(as_prop=True)
 def used(self:Graphed) -> str|None:
     "What `run.json` is to say: 'cuda graphs', 'eager: and why', or None on a CPU"
@@ -282,6 +293,7 @@ def record(self:Pass, x):
         return
     self.graph,self.kind = (lambda x: run(x, *weights)),(x.shape, x.dtype)
 
+# %% ../nbs/02a_training.ipynb #eaeebf95
 @patch
 def obstacle(self:Pass) -> str|None:
     "Why this pass is not to be recorded, if so"
@@ -289,6 +301,7 @@ def obstacle(self:Pass) -> str|None:
     hooked = any(m._forward_hooks or m._forward_pre_hooks for m in self.model.modules())
     if hooked and self.also is None: return 'hooks keep tensors that `also` does not name'
 
+# %% ../nbs/02a_training.ipynb #3c1d876f
 @contextmanager
 def _untouched(model, device): # random numbers and buffers (running means) are afterwards what they were
     buffers = [b.clone() for b in model.buffers()]
@@ -301,6 +314,7 @@ def _untouched(model, device): # random numbers and buffers (running means) are 
         for b,was in zip(model.buffers(), buffers): b.copy_(was)
         torch.cuda.set_rng_state(state, device)
 
+# %% ../nbs/02a_training.ipynb #d091300c
 @patch(as_prop=True)
 def used(self:Pass) -> str|None:
     "What `run.json` is to say: 'cuda graphs', 'eager: and why', or None on a CPU"
@@ -330,6 +344,7 @@ class Resume(Callback):
         self.learn.opt.load_state_dict(s['opt'])
         if self.mean: self.mean.load_state_dict(s['mean'])
 
+# %% ../nbs/02a_training.ipynb #4e8034f8
 class Curve(Callback):
     "Writes the mean losses of each epoch, and every few epochs what is measured of the model, to the run's log"
     order = 75
@@ -354,12 +369,14 @@ class Curve(Callback):
         if hasattr(self.learn, 'average'): return self.learn.average.averaged
         return unwrap(self.learn.model)
 
+# %% ../nbs/02a_training.ipynb #674f3bda
 class Augment(Callback):
     "Augments each batch of images"
     order = -5
     def __init__(self, how:one_of(AUGMENT)): self.how = check_value(one_of(AUGMENT), how, 'augment')
     def before_batch(self): self.learn.xb = (augment(self.xb[0], self.how),)
 
+# %% ../nbs/02a_training.ipynb #3a30edc6
 class Clip(Callback):
     "Clips the gradient to norm 1 before each step"
     order = MixedPrecision.order+1      # which takes the scale out of the gradient
@@ -373,6 +390,7 @@ class OwnShare(Callback):
         rank, n = world()
         self.learn.xb, self.learn.yb = (tuple(t[rank::n] for t in b) for b in (self.xb, self.yb))
 
+# %% ../nbs/02a_training.ipynb #37904381
 def distribute(model:nn.Module) -> nn.Module: # On this process's device
     "The model, spread over the processes that `accelerate launch` started; their gradients are averaged"
     if world()[1] == 1: return model.to(pick_device())
@@ -384,6 +402,7 @@ def unwrap(model:nn.Module) -> nn.Module:
     if isinstance(model, Pass): model = model.model
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
 
+# %% ../nbs/02a_training.ipynb #21701a9f
 def mean_over_processes(v:torch.Tensor) -> torch.Tensor:
     "Mean of a value that each process has"
     if world()[1] > 1:
@@ -391,6 +410,7 @@ def mean_over_processes(v:torch.Tensor) -> torch.Tensor:
         v = v/world()[1]
     return v
 
+# %% ../nbs/02a_training.ipynb #415c3a57
 def check_batch(bs:int, # Images of a batch
                 n:int|None=None, # Images in all, if they must be as many
                ):
@@ -467,6 +487,7 @@ class MuonAdamW:
     def load_state_dict(self, state):
         for o,s in zip(self.parts, state['parts']): o.load_state_dict(s)
 
+# %% ../nbs/02a_training.ipynb #a70440a5
 def _optimizer(name, betas, wd): # what fastai calls with the parameters
     kind = MuonAdamW if name == 'muon' else partial(torch.optim.AdamW, fused=True)
     return partial(OptimWrapper, opt=partial(kind, betas=tuple(betas), weight_decay=wd))
@@ -517,12 +538,15 @@ RECIPES = { # data set: how its teacher is trained
     'cifar10':    dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
     'cifar100':   dict(model='deit_base_patch4_32', epochs=200, bs=256, lr=1e-3, augment='crop_flip'),
 }
+
+# %% ../nbs/02a_training.ipynb #8839369c
 _LONG = dict(epochs=150, bs=512, lr=1e-3, warmup=.05, augment='strong', smoothing=.1, mix=True, drop_path=.1, ema=.999,
              recipe='ours-gpu')
 GPU_RECIPES = {'cifar10': _LONG, 'cifar100': _LONG} # what is different in a recipe for a GPU
 FOR_GPU = 10_000_000 # parameters above which it is taken
 _PLAIN = dict(wd=.05, warmup=.2, mix=False, drop_path=0., ema=0., optimizer='adamw') # results name what is not so
 
+# %% ../nbs/02a_training.ipynb #e72ffbb4
 def choose_recipe(dataset:str, # A data set that has a recipe
                   large:bool, # Whether the teacher has more than `FOR_GPU` parameters
                   recipes:dict, # data set: arguments of a stage
@@ -534,6 +558,7 @@ def choose_recipe(dataset:str, # A data set that has a recipe
         raise ValueError(f"there is no recipe for {dataset!r}, only for {', '.join(recipes)}: give its settings")
     return {**recipes[dataset], **(for_gpu.get(dataset, {}) if large else {}), **changes}
 
+# %% ../nbs/02a_training.ipynb #1f85a7cf
 def recipe_for(dataset:str, # One of `RECIPES`
                **changes, # Of any setting; `model` decides which recipe it is
               ) -> dict: # Arguments of `train_teacher`
@@ -584,6 +609,7 @@ def train_teacher(run,
     return weights, {'dataset': data.name, 'model': model, 'recipe': recipe, 'variant': variant, 'seed': seed,
                      'metrics': metrics, 'params': params}
 
+# %% ../nbs/02a_training.ipynb #6d66f9f6
 def _with_depth(model, classes, stats, chans, drop_path): # a classifier with stochastic depth
     wants = MODELS[model]['in_chans'] if model in MODELS else chans
     if wants != chans:
