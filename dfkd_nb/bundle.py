@@ -34,6 +34,7 @@ import timm
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 
+# %% ../nbs/12_your_teacher.ipynb #1e1348de
 def _torch_file(path):
     "What a PyTorch file holds, if that is tensors, numbers and texts only"
     with open_regular(path) as f:
@@ -43,6 +44,7 @@ def _torch_file(path):
         f.seek(0)
         return torch.load(f, map_location='cpu', weights_only=True)
 
+# %% ../nbs/12_your_teacher.ipynb #78ba5894
 def _state_of(tree, path):
     "The tensors by name in a checkpoint, which may be a table within it"
     for _ in range(3):
@@ -56,11 +58,13 @@ def _state_of(tree, path):
         raise ValueError(f'{path} holds no tensors by name: save the state dict of the model')
     return state
 
+# %% ../nbs/12_your_teacher.ipynb #47f4f790
 def _exists(path):
     "Whether there is anything of this name; raises `ValueError` for what can be none"
     try: return path.exists()
     except (OSError, ValueError): raise ValueError(f'{str(path)[:80]!r} is no name of a file') from None
 
+# %% ../nbs/12_your_teacher.ipynb #a4a5b9eb
 def _no_plain_tensor(t):
     "Why a tensor is none of a model's: it holds no numbers of its own, or no real ones"
     if t.layout != torch.strided or t.is_quantized or t.is_complex() or t.device.type != 'cpu':
@@ -88,6 +92,7 @@ def _shards(index:Path) -> dict:
     if lost is not None: raise ValueError(f'{index}: {lost[:80]} is not in {str(where[lost])[:80]}')
     return state
 
+# %% ../nbs/12_your_teacher.ipynb #6e112c75
 def read_weights(path:str|Path, # A `.safetensors`, a PyTorch file of tensors, or the `.index.json` of several
                 ) -> dict: # State dict
     "Weights from a file; raises `ValueError` or `FileNotFoundError` that say what to change"
@@ -115,6 +120,7 @@ def unwrapped(state:dict, prefixes=WRAPPERS[:2]) -> dict:
         state = {k.removeprefix(p): v for k,v in state.items()}
     return state
 
+# %% ../nbs/12_your_teacher.ipynb #927de713
 def fit_names(want, # Names that the network has
               state:dict, # Tensors by name
              ) -> dict:
@@ -135,6 +141,7 @@ def fit_names(want, # Names that the network has
 # %% ../nbs/12_your_teacher.ipynb #14804e57
 CODE = ('auto_map', 'custom_pipelines', 'trust_remote_code', 'quantization_config', 'backbone', 'backbone_config')
 
+# %% ../nbs/12_your_teacher.ipynb #70c2ddff
 def own_names(names, # A list, or a table from number to name
               where:str, # For the message
              ) -> list|None: # None: it names none
@@ -152,6 +159,7 @@ def own_names(names, # A list, or a table from number to name
     times = Counter(names)
     return check_names([n if times[n] == 1 else f'{n} ({i})' for i,n in enumerate(names)], what=f'{where}: its classes')
 
+# %% ../nbs/12_your_teacher.ipynb #34ad5976
 def read_config(folder:Path, # With `config.json`
                ) -> dict: # `model`, `arch`, `classes`, `names`, and of timm `mean`, `std`
     "Which network a folder of Hugging Face or timm holds, as data; raises `ValueError` or `FileNotFoundError`"
@@ -176,6 +184,7 @@ def read_config(folder:Path, # With `config.json`
     arch = {'config': config, 'head': head}
     return {'model': f'hf:{kind}', 'arch': arch, 'classes': classes, 'names': own_names(names, path)}
 
+# %% ../nbs/12_your_teacher.ipynb #fafd2be8
 def _timm_config(said, path):
     "The same of timm's folders"
     cfg, arch = said.get('pretrained_cfg') or {}, said.get('model_args') or {}
@@ -194,6 +203,7 @@ PREPARED = {'do_normalize': bool, 'do_rescale': bool, 'rescale_factor': Annotate
 
 NOTED = ('size', 'crop_size', 'resample', 'do_resize', 'do_center_crop', 'crop_pct')
 
+# %% ../nbs/12_your_teacher.ipynb #7be8b63e
 def read_preparation(folder:Path, # With `preprocessor_config.json`, perhaps
                      chans:int=3, # Channels of the network
                     ) -> dict: # `mean` and `std` of images in 0…1, if it says them; `noted`: sizes, resampling
@@ -241,6 +251,7 @@ def _shape(state, name, dims):
     "The shape of a tensor, if it is there with so many dimensions"
     return tuple(state[name].shape) if name in state and state[name].ndim == dims else None
 
+# %% ../nbs/12_your_teacher.ipynb #2ee9f34b
 def as_trained(model:str, # Of timm or torchvision
                classes:int, # K
                arch:dict, # What is known
@@ -265,6 +276,7 @@ def as_trained(model:str, # Of timm or torchvision
     try: return _with_size(model, classes, {**arch, **found}, state)
     except ValueError: return arch      # these weights are another network's, as their fit will tell
 
+# %% ../nbs/12_your_teacher.ipynb #eb06e94b
 def _with_size(model, classes, arch, state):
     "The image size that as many positions need"
     net, positions = sketch(model, classes, arch), _shape(state, 'pos_embed', 3)
@@ -291,6 +303,7 @@ def _todays_names(net, state):
     other = {k: torch.empty(was, device='meta') for k,was,_ in info['mismatched_keys']}
     return kept | other | {k: state.get(k, torch.empty(0)) for k in info['unexpected_keys']}
 
+# %% ../nbs/12_your_teacher.ipynb #52b10eff
 def _fitted(model, classes, arch, state, weights):
     "Weights in the network's names; raises `ValueError` where they do not fit"
     net = sketch(model, classes, arch)
@@ -306,6 +319,7 @@ def _fitted(model, classes, arch, state, weights):
     _finite(state, weights)
     return state
 
+# %% ../nbs/12_your_teacher.ipynb #9386622d
 def _finite(state, weights):
     try: require_finite(state, str(weights))
     except NotFinite as e:
@@ -326,6 +340,7 @@ def _source_of(model, weights):
 FILES_OF_WEIGHTS = ('model.safetensors', 'model.safetensors.index.json',
                     'pytorch_model.bin', 'pytorch_model.bin.index.json')
 
+# %% ../nbs/12_your_teacher.ipynb #a9170205
 def _set_by_caller(model, arch, img_size, pool):
     "Image size and pooling as the caller names them, in the words of the library"
     if model.startswith('hf:'):
@@ -340,6 +355,7 @@ def _set_by_caller(model, arch, img_size, pool):
     said = {('image_size' if vision else 'img_size'): img_size, 'global_pool': pool}
     return {**arch, **{k: v for k,v in said.items() if v is not None}}
 
+# %% ../nbs/12_your_teacher.ipynb #38c65bf8
 def _classes_of(state):
     "How many classes the weights of a last layer have"
     last = ('head.weight', 'heads.head.weight', 'fc.weight', 'classifier.weight')
@@ -379,6 +395,7 @@ def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAM
     clf.noted = said.get('noted', {})
     return clf, arch
 
+# %% ../nbs/12_your_teacher.ipynb #6585d06b
 def _stats_of(net, model, mean, std):
     "Mean and deviation as given, else as the library knows them"
     cfg = getattr(net, 'pretrained_cfg', None) or {}
@@ -427,6 +444,7 @@ def adopt(run,
 # %% ../nbs/12_your_teacher.ipynb #7cd5fe9e
 def _shown(shape): return '×'.join(map(str, shape))
 
+# %% ../nbs/12_your_teacher.ipynb #fea95a50
 def _fitting_student(student, teacher):
     "A student for a teacher, not yet trained; raises `ValueError` for one that takes other images"
     p = teacher.result['params']
@@ -437,6 +455,7 @@ def _fitting_student(student, teacher):
                          f'or one of timm ({str(e)[:80]})') from None
     return S
 
+# %% ../nbs/12_your_teacher.ipynb #8b92614f
 def _patches(models, shape):
     "How many patches the probes of teacher and student have"
     found = {}
@@ -448,6 +467,7 @@ def _patches(models, shape):
         found[who] = probe.ap.shape[1]
     return found
 
+# %% ../nbs/12_your_teacher.ipynb #bb46e173
 def _memory(T, S, pixels, bs):
     "Roughly what training takes, in words"
     tokens = max(2, (S.size or pixels)**2//64)
@@ -455,6 +475,7 @@ def _memory(T, S, pixels, bs):
     mib = max(1, (n_params(T)*4 + n_params(S)*16 + bs*per_image)//2**20)
     return f'about {mib:,} MiB' if mib < 2048 else f'about {mib/1024:.1f} GiB'
 
+# %% ../nbs/12_your_teacher.ipynb #d06eda7d
 def _look(T, x, K):
     "What the teacher says to some images of the source"
     q = predict(T, x).softmax(1)
@@ -514,6 +535,7 @@ def nearest(a:torch.Tensor, # (n,…) uint8 or floats
         parts.append((distances.clamp_min(0)/b.shape[1]).min(1))
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 
+# %% ../nbs/12_your_teacher.ipynb #a8541717
 def memorisation(generator:Run, # A finished run of `train_generator`
                  data:ImageData, # What it was trained on: the owner's side
                  n:Count=1000, # Generated images
@@ -531,6 +553,7 @@ def memorisation(generator:Run, # A finished run of `train_generator`
              'median_test': t.median().item(), 'nearest_generated': d.min().item(), 'nearest_test': t.min().item()}
     return audit, x, d, i
 
+# %% ../nbs/12_your_teacher.ipynb #8b04dd1a
 def plot_memorisation(x, d, i, train, cols:Count=10):
     "The generated images that lie nearest to a training image, above it"
     first = d.argsort()[:cols]
@@ -551,6 +574,7 @@ def local_path(path:str|Path, # As it was typed
         raise ValueError(f'{what}: {text} is an address: get it first, and name the file or folder on this machine')
     return Path(os.path.abspath(os.path.expanduser(text)))
 
+# %% ../nbs/12_your_teacher.ipynb #c19b7e22
 def keep_apart(path:Path, # What shall be written
                other:str|Path, # What is read
                what:str='path', # What `path` is called in messages
@@ -561,6 +585,7 @@ def keep_apart(path:Path, # What shall be written
     if mine.is_relative_to(theirs):
         raise ValueError(f'{what}: {path} lies inside {other}, which is read: name a place outside of it')
 
+# %% ../nbs/12_your_teacher.ipynb #6b13f55d
 def _writable(path, what):
     "Try, in the nearest folder that there is, whether something can be made"
     parent = next(p for p in path.parents if os.path.lexists(p))
@@ -599,6 +624,7 @@ def _distinct(values):
     if len(set(values)) == len(values): return values
     raise ValueError(f'must not name {next(v for v in values if values.count(v) > 1)!r} twice')
 
+# %% ../nbs/12_your_teacher.ipynb #a9d00f14
 def _channels(values):
     if len(values) in (1, 3): return values
     raise ValueError('must be one value a channel (1 or 3)')
@@ -608,6 +634,7 @@ def _writable_text(value):
     except UnicodeEncodeError: raise ValueError('must be text in UTF-8') from None
     return value
 
+# %% ../nbs/12_your_teacher.ipynb #078bf9d4
 Word = Annotated[str, AfterValidator(_word)]                                        # a class, a model, a data set
 ClassNames = Annotated[list[Word], Field(min_length=2, max_length=50_000), AfterValidator(_distinct)]
 Means = Annotated[list[Annotated[float, Field(ge=-10, le=10)]], AfterValidator(_channels)]
@@ -618,10 +645,12 @@ _Shape = Annotated[tuple[Literal[1, 3], _Pixels, _Pixels], Strict(False)]       
 _Whole = Annotated[int, Field(ge=0, le=10**12)]
 _Hash = Annotated[str, Field(pattern=r'^[0-9a-f]{16,64}$')]
 
+# %% ../nbs/12_your_teacher.ipynb #21f0bb9b
 class Said(BaseModel):
     "What a file says: known names of plain types, finite numbers"
     model_config = ConfigDict(extra='forbid', strict=True, allow_inf_nan=False)
 
+# %% ../nbs/12_your_teacher.ipynb #43ca84ed
 def read_as(schema, # Class of `Said`
             said:dict, # Of `read_yaml` or `read_json`
             where, # The file, for messages
@@ -637,6 +666,7 @@ def read_as(schema, # Class of `Said`
 PARTS = ('teacher', 'probes', 'generator')
 FILES = ('result.json', 'weights.safetensors') # of each part
 
+# %% ../nbs/12_your_teacher.ipynb #12d3f34d
 class _FileSaid(Said):
     bytes: _Whole
     sha256: Annotated[str, Field(pattern=r'^[0-9a-f]{64}$')]
@@ -653,6 +683,7 @@ class _TeacherCard(Said):
 class _ImagesCard(Said):
     shape: _Shape|None
 
+# %% ../nbs/12_your_teacher.ipynb #e15a12ac
 class Card(Said):
     "`card.yaml` of a bundle"
     format: Literal[1]
@@ -666,6 +697,7 @@ class Card(Said):
     note: Text
     files: Annotated[dict[Word, _FileSaid], Field(max_length=len(PARTS)*len(FILES))]
 
+# %% ../nbs/12_your_teacher.ipynb #17470a76
 class StudentCard(Said):
     "`student.yaml` of a student"
     format: Literal[1]
@@ -692,10 +724,12 @@ class _NetParams(_Open):
     classes: ClassNames|None = None
     arch: dict[Word, Any]|None = None       # filtered where it is built
 
+# %% ../nbs/12_your_teacher.ipynb #d647e93c
 class _ProbeParams(_Open):
     probe: Literal['attention', 'gram'] = 'attention'
     patches: Annotated[int, Field(ge=1, le=10**6)]
 
+# %% ../nbs/12_your_teacher.ipynb #451e9ccf
 class _GanArch(Said):
     chans: Literal[1, 3]
     classes: Annotated[int, Field(ge=2, le=50_000)]
@@ -708,6 +742,7 @@ class _GanParams(_Open):
     arch: _GanArch
     shape: _Shape
 
+# %% ../nbs/12_your_teacher.ipynb #aa05575b
 class _Source(_Open):
     weights: _Hash
 
@@ -725,6 +760,7 @@ class _Result(_Open):
     images_read: dict[Word, _Whole]
     weights: _Hash
 
+# %% ../nbs/12_your_teacher.ipynb #6e756e78
 class _TeacherResult(_Result):
     stage: Literal['teacher']
     params: _NetParams
@@ -734,6 +770,7 @@ class _StudentResult(_Result):
     rung: Word
     params: _NetParams
 
+# %% ../nbs/12_your_teacher.ipynb #c1238518
 class _ProbesResult(_Result):
     stage: Literal['probes']
     params: _ProbeParams
@@ -745,6 +782,7 @@ class _GeneratorResult(_Result):
     params: _GanParams
     config: _MadeFrom
 
+# %% ../nbs/12_your_teacher.ipynb #f1b79b56
 RESULTS = {'teacher': _TeacherResult, 'probes': _ProbesResult, 'generator': _GeneratorResult, 'student': _StudentResult}
 
 # %% ../nbs/12_your_teacher.ipynb #eb18f3b8
@@ -765,6 +803,7 @@ def outline(path:Path, # File of `save_tree`
         raise ValueError(f'{path} does not say how its tensors belong together: '
                          'it is no file of weights of ours') from None
 
+# %% ../nbs/12_your_teacher.ipynb #cd65b883
 def patches_of(clf:Classifier, # Of `skeleton`
               ) -> int: # N
     "How many patches its probe has; raises `ValueError` for what is no class-token ViT"
@@ -772,6 +811,7 @@ def patches_of(clf:Classifier, # Of `skeleton`
         clf.net(torch.zeros(1, clf.chans or 3, clf.size or 32, clf.size or 32))
     return probe.ap.shape[1]
 
+# %% ../nbs/12_your_teacher.ipynb #c2c3c678
 def _same_shapes(path, have, net):
     "Raise `ValueError` where the head of a file tells other tensors than the network has"
     plain = isinstance(have, dict) and all(isinstance(t, torch.Tensor) for t in have.values())
@@ -788,6 +828,7 @@ def _check_net(path, result):
                          f"{result['params']['parameters']:,}")
     return clf
 
+# %% ../nbs/12_your_teacher.ipynb #46bc8978
 def _check_generator(path, result):
     have, p = outline(path), result['params']
     with torch.device('meta'): G = GANS[result['model']][0](**p['arch'])
@@ -801,6 +842,7 @@ def _check_generator(path, result):
         raise ValueError(f"{path}: a generator of {p['arch']['chans']}×{G.size}×{G.size} cannot give images of "
                          f"{C}×{H}×{W}")
 
+# %% ../nbs/12_your_teacher.ipynb #6d86ca6a
 def _check_weights(path, result):
     "Read the weights: finite, and those that the result speaks of"
     weights = load_tree(path)
@@ -816,6 +858,7 @@ def _version():
     from dfkd_nb import __version__
     return __version__
 
+# %% ../nbs/12_your_teacher.ipynb #279b429b
 def _card(parts, classes, licence, audit, note, files):
     "What a bundle says of itself, as plain values"
     r = {name: run.result for name,run in parts.items()}
@@ -829,6 +872,7 @@ def _card(parts, classes, licence, audit, note, files):
             'read_to_make_it': {name: x['images_read'] for name,x in r.items()},
             'memorisation': audit, 'note': note, 'files': files}
 
+# %% ../nbs/12_your_teacher.ipynb #3a1705ab
 def _alive(pid):
     try: os.kill(pid, 0)
     except (ProcessLookupError, OverflowError): return False
@@ -856,6 +900,7 @@ def _assembled(out):
         tmp.rename(out)
     finally: shutil.rmtree(tmp, ignore_errors=True)
 
+# %% ../nbs/12_your_teacher.ipynb #0c5d159f
 def _write_card(path, card): path.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True),
                                              encoding='utf-8')
 
@@ -896,6 +941,7 @@ def _read_card(path, schema, what):
     read_as(schema, card, path)
     return card
 
+# %% ../nbs/12_your_teacher.ipynb #ac4d07d3
 def _undamaged(path, files, card):
     "Raise `ValueError` unless every file of a folder is as its card says"
     try: check_files(path, files, but=(card,))
@@ -912,6 +958,7 @@ def _listed(path, card):
     _undamaged(path, card['files'], 'card.yaml')
     return has
 
+# %% ../nbs/12_your_teacher.ipynb #32f749bd
 def _agree(path, what, said, found):
     "Raise `ValueError` where two files of a bundle say different things"
     if said != found:
@@ -939,6 +986,7 @@ def _same_story(path, card, r):
         _agree(path, 'the probes of the generator', r['generator']['config']['probes']['weights'],
                r['probes']['weights'])
 
+# %% ../nbs/12_your_teacher.ipynb #da074921
 def _check_probes(path, result, K, N):
     "The head of a file of class probes against the teacher"
     have = outline(path)
@@ -948,6 +996,7 @@ def _check_probes(path, result, K, N):
     if result['params']['patches'] != N:
         raise ValueError(f"{path}: probes of {N} patches, its result says {result['params']['patches']}")
 
+# %% ../nbs/12_your_teacher.ipynb #504b0b36
 def _check_shares(path, result, weights):
     "Attention probes are shares"
     cap = weights['cap'].float()
@@ -1000,9 +1049,11 @@ SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and imag
            'drawn': 'pictures drawn by a program',
            'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
+# %% ../nbs/12_your_teacher.ipynb #09905589
 # Nobody knows such a teacher's data: images are inverted at all contrasts, the memory begins with drawn pictures
 TEACHER_ONLY = dict(drawn=10_000, terms=dict(vary=2.))
 
+# %% ../nbs/12_your_teacher.ipynb #4d7d27a4
 def wild_folder(what:str # Such as `wild:FOLDER`
                ) -> Path:
     "The folder of a source `wild:FOLDER`; raises `ValueError` or `FileNotFoundError`"
@@ -1025,6 +1076,7 @@ def make_source(bundle:Bundle,
         return WildSource(toned(read_wild(wild_folder(what), bundle.shape), mean), K)
     raise ValueError(f"unknown source {str(what)[:60]!r}: there are {', '.join(SOURCES)}")
 
+# %% ../nbs/12_your_teacher.ipynb #f6491b2d
 class WithoutData(ImageData):
     "In place of real test images: images of the source that no student learns from, labelled by the teacher"
     def __init__(self, bundle:Bundle, source, n:Count=500, seed:Seed=10**6):
@@ -1043,6 +1095,7 @@ def match_classes(data:ImageData, # Real images
     places = torch.tensor(class_places(classes, data.classes))
     return ImageData(data.name, {s: (x, places[y]) for s,(x,y) in data._splits.items()}, classes)
 
+# %% ../nbs/12_your_teacher.ipynb #ed726596
 def in_colour(data:ImageData,
               channels:int, # That the teacher takes
              ) -> ImageData:
@@ -1087,6 +1140,7 @@ def _images_of(result):
     config = result.get('config', {})
     return config.get('shape') or config.get('data', {}).get('shape')
 
+# %% ../nbs/12_your_teacher.ipynb #277ef709
 def card_student(folder:str|Path, # Folder with a student's `result.json` and `weights.safetensors`
                  classes:list, # Names of its classes
                  licence:str='not stated',
@@ -1103,6 +1157,7 @@ def card_student(folder:str|Path, # Folder with a student's `result.json` and `w
     _write_card(folder/'student.yaml', card)
     return folder/'student.yaml'
 
+# %% ../nbs/12_your_teacher.ipynb #1d851dc2
 def save_student(out:str|Path, # Folder to write; must not exist, or be empty
                  run:Run, # A finished student
                  bundle:Bundle, # That it was made from
@@ -1125,6 +1180,7 @@ def _student_card(path):
     _undamaged(path, card['files'], 'student.yaml')
     return card
 
+# %% ../nbs/12_your_teacher.ipynb #402e9b75
 def load_student(path:str|Path, # Folder that `dfkd distill` wrote
                 ) -> Run: # With its `card`
     "The run of a student in a folder; raises `ValueError` for what is damaged or contradicts itself"

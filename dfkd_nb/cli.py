@@ -24,6 +24,7 @@ BOUNDS = { # command: option -> whose argument it is, or an annotation
     'fid': {'dims': Literal[64, 192, 768, 2048]},
 }
 
+# %% ../nbs/13_cli.ipynb #8330b3dc
 DEFAULTS = { # command: option -> what it is when it is not given
     'bundle': dict(channels=3, epochs=100, guidance=.5, width=256, augment='none', arch='cgan', licence='not stated'),
     'distill': dict(source='gan', images=10_000, epochs=20, rounds=150, lr=1e-3, seed=0),
@@ -31,6 +32,7 @@ DEFAULTS = { # command: option -> what it is when it is not given
     'probe': dict(out='probe.png'),
 }
 
+# %% ../nbs/13_cli.ipynb #380f8546
 def bound_of(where # Of `BOUNDS`, such as `gan.train_generator:epochs`
             ): # An annotation
     "The annotation of an option"
@@ -41,6 +43,7 @@ def bound_of(where # Of `BOUNDS`, such as `gan.train_generator:epochs`
     if not function: return getattr(module, name)
     return inspect.signature(getattr(module, function)).parameters[name].annotation
 
+# %% ../nbs/13_cli.ipynb #14734210
 def _bounded(a):
     "Hold what was given against the bounds; raises `ValueError` that names the option"
     from dfkd_nb.checks import check_value
@@ -61,6 +64,7 @@ NOT_FOR = { # command: (options, when they would be ignored, why)
                 (('size',), lambda a: not a.data, 'is of the images of --data')],
 }
 
+# %% ../nbs/13_cli.ipynb #70cfb41c
 def _used(a):
     "Refuse options that would be ignored, and fill in the defaults of the others"
     defaults = DEFAULTS.get(a.command, {})
@@ -89,6 +93,7 @@ def _work_of(out, given):
                          f'another folder')
     return root
 
+# %% ../nbs/13_cli.ipynb #d0354c58
 def _worth_keeping(root, stage): return any(root.glob(f'{stage}/*/*.safetensors'))
 
 # %% ../nbs/13_cli.ipynb #4f551eb9
@@ -125,6 +130,7 @@ def _data(path, size):
     name = str(where) if path.startswith('~') else path
     return get_data(name, size=size or (32 if where.is_dir() else None))
 
+# %% ../nbs/13_cli.ipynb #530c5e12
 def _named(text):
     "Names of classes as they were typed: how many, or each"
     from dfkd_nb.bundle import ClassNames
@@ -133,8 +139,10 @@ def _named(text):
     if re.fullmatch('[0-9]{1,9}', text): names = [str(i) for i in range(min(int(text), 10**6))]
     return check_value(ClassNames, names, '--classes')
 
+# %% ../nbs/13_cli.ipynb #0a5fbba2
 def _chance(K): return min(2/K, 1/K+.1) # accuracy below which a teacher of K classes hardly does better than guessing
 
+# %% ../nbs/13_cli.ipynb #68e99169
 def _teacher(a, data):
     "The foreign teacher, the data in its classes and channels, the names of the classes"
     from dfkd_nb.bundle import foreign_teacher, in_colour, match_classes
@@ -156,6 +164,7 @@ def _existing(*paths):
     expanded = [os.path.expanduser(p) for p in paths if p]
     return [p for p in expanded if os.path.exists(p)]
 
+# %% ../nbs/13_cli.ipynb #fd59ba4e
 def _bundle(a):
     from dfkd_nb.bundle import free_place, gan_size, local_path
     if not a.data and not a.classes and not a.teacher.startswith('hf:'):
@@ -172,6 +181,7 @@ def _bundle(a):
     with working(out, root, 'generator', keep=a.work is not None):
         _make_bundle(a, out, root, picture, clf, arch, data, names)
 
+# %% ../nbs/13_cli.ipynb #457e96ca
 def _make_bundle(a, out, root, picture, clf, arch, data, names):
     "The stages of a bundle, and what is said of each"
     from dfkd_nb.bundle import Bundle, adopt, memorisation, save_bundle, sweep
@@ -200,6 +210,7 @@ def _right(teacher, data):
                          f'normalisation (--mean, --std) and the order of its classes (sub-folders by name) right?')
     return f", {right:.2%} of {data.sizes['test']} test images"
 
+# %% ../nbs/13_cli.ipynb #8c275269
 def _generator(a, data, teacher, probes, root):
     from dfkd_nb.bundle import gan_size
     from dfkd_nb.gan import train_generator
@@ -214,6 +225,7 @@ def _generator(a, data, teacher, probes, root):
               '(--epochs), or choose --arch strong', file=sys.stderr)
     return generator
 
+# %% ../nbs/13_cli.ipynb #29f85b1c
 def _picture(path, x, d, i, data):
     "The generated images that are nearest to training images; beside the bundle, not in it: it shows training images"
     import matplotlib.pyplot as plt
@@ -246,6 +258,7 @@ def _distill(a):
         save_student(out, run, bundle)
         _tell(run)
 
+# %% ../nbs/13_cli.ipynb #a7912bfb
 def _tell(run):
     r = run.result
     m = r['metrics']
@@ -271,6 +284,7 @@ def _evaluate(a):
     print(f"{run.result['model']}: {accuracy(predict(load_classifier(run), x), y):.2%} of {len(x):,} test images of "
           f"{data.name}, at {size} pixels{some}")
 
+# %% ../nbs/13_cli.ipynb #78962238
 def _export(a):
     from dfkd_nb.bundle import free_place, load_student, local_path
     from dfkd_nb.deploy import export_onnx, parity, quantize, read_card
@@ -290,6 +304,7 @@ def _export(a):
     print(f"{out}: {out.stat().st_size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in "
           f"{read_card(out)['range']}{said}")
 
+# %% ../nbs/13_cli.ipynb #3217c7c9
 def _noise(clf):
     import torch
     return torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
@@ -308,6 +323,7 @@ def _fid(a):
     print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; "
           f"{n['n_real']:,} and {n['n_fake']:,} images)")
 
+# %% ../nbs/13_cli.ipynb #c314a7a0
 def _pixels(path, shape):
     "A picture as (1,C,H,W)"
     import numpy as np, torch
@@ -336,6 +352,7 @@ def _probe(a):
     write_atomic(out, _drawn(x[0], f'{bundle.classes[k]} ({q[k]:.0%})', maps, out.suffix[1:]))
     print(f'{bundle.classes[k]} ({q[k]:.1%}); drawn in {out}')
 
+# %% ../nbs/13_cli.ipynb #c7856d4d
 def _drawn(x, title, maps, kind):
     "An image and maps over its patches, as a file of that kind"
     from matplotlib.figure import Figure
@@ -371,12 +388,14 @@ or the name of a set that dfkd_nb knows (digits, mnist, cifar10, …)
 exit codes: 0 done; 2 something to mend in what was asked, said in one line;
 1 something went wrong inside (--verbose shows where); 130 stopped by Ctrl-C, the same command goes on'''
 
+# %% ../nbs/13_cli.ipynb #f33b1b93
 class _Parser(argparse.ArgumentParser):
     "Raises `ValueError` where argparse would print its usage and leave"
     def error(self, message): raise ValueError(f'{message} ({self.prog} --help)')
     def _print_message(self, message, file=None):
         print(message or '', end='', file=file or sys.stderr)       # argparse's own is silent where it cannot write
 
+# %% ../nbs/13_cli.ipynb #9a99a8fc
 def _command(subs, name, f, text):
     s = subs.add_parser(name, help=text, description=text[0].upper()+text[1:]+'.')
     s.set_defaults(f=f)
@@ -386,6 +405,7 @@ def _command(subs, name, f, text):
         s.add_argument(flag, help=text + (f' (default: {default})' if default is not None else ''), **kw)
     return option
 
+# %% ../nbs/13_cli.ipynb #aa6c6ea0
 def _parser():
     p = _Parser('dfkd', formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EPILOG,
                 description='Compress a vision transformer without its data.')
@@ -437,6 +457,7 @@ def _options_distill(subs):
     option('--seed', 'of all that is drawn', type=int)
     option('--check', 'only check what would be done', action='store_true')
 
+# %% ../nbs/13_cli.ipynb #b796ae06
 def _options_others(subs):
     option = _command(subs, 'evaluate', _evaluate, 'accuracy of a student on real images')
     option('run', 'a folder that distill wrote')
@@ -469,6 +490,7 @@ def _of_system(e):
     why = e.strerror or str(e) or type(e).__name__
     return (2 if errno.errorcode.get(e.errno) in MENDABLE else 1), f'{name}: {why}' if name else why
 
+# %% ../nbs/13_cli.ipynb #b2ee6221
 def answer(e:BaseException
           ) -> tuple: # Exit code, what to say
     "What the command answers to an exception"
@@ -481,6 +503,7 @@ def answer(e:BaseException
     if ours and not kinds & {'UnicodeError', 'JSONDecodeError'}: return 2, str(e)
     return 1, f'{type(e).__name__}: {e}'
 
+# %% ../nbs/13_cli.ipynb #9ddee07c
 def one_line(text:str,
              most:int=800, # Characters
             ) -> str:
@@ -492,6 +515,7 @@ def one_line(text:str,
 def _say(text):
     with contextlib.suppress(OSError, ValueError, AttributeError): print(text, file=sys.stderr, flush=True)
 
+# %% ../nbs/13_cli.ipynb #02c18b34
 @contextlib.contextmanager
 def _streams(name, verbose):
     "Whatever the encoding, what is said can be written; warnings of ours are one line, others are for --verbose"
@@ -505,6 +529,7 @@ def _streams(name, verbose):
         warnings.showwarning = show
         yield
 
+# %% ../nbs/13_cli.ipynb #ad87a42b
 def _no_more_output():
     "What is still to be written to a pipe that nobody reads goes nowhere"
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -516,6 +541,7 @@ def _no_more_output_if_stuck():
     except OSError: _no_more_output()
     except (ValueError, AttributeError): pass
 
+# %% ../nbs/13_cli.ipynb #aba70ebc
 def _run(args):
     "Parse and do; the exit code"
     try:

@@ -30,6 +30,7 @@ class _Graph(nn.Module):
         o = self.net((x-self.mean)/self.std if self.normalise else x)
         return (o['logits'], o['boxes']) if isinstance(o, dict) and 'boxes' in o else logits_of(o)
 
+# %% ../nbs/11_deploy.ipynb #da36fba8
 def _card(model, shape, normalise, classes, made_with=None):
     "What a user of the file must know, as plain values"
     detects = isinstance(model, Detector)
@@ -59,6 +60,7 @@ def session(path:str|Path, # An ONNX file
     except Exception as e:
         raise ValueError(f'{path} cannot be loaded as an ONNX model ({type(e).__name__}): export it anew') from None
 
+# %% ../nbs/11_deploy.ipynb #515a11a4
 def read_card(path:str|Path # An ONNX file written by `export_onnx`
              ) -> dict:
     "What the file says of itself: the task, the shape (C, H, W) of its images, their normalisation, the classes"
@@ -86,6 +88,7 @@ def run_onnx(path, # An ONNX file, or a `session`
     parts = [torch.cat(p) for p in zip(*answers)]
     return parts[0] if len(parts) == 1 else tuple(parts)
 
+# %% ../nbs/11_deploy.ipynb #8ca00ad5
 def predict_fp32(clf:Classifier, # On the CPU, in eval mode
                  x:torch.Tensor, # Images (n,C,H,W), uint8 or floats in 0…1
                  bs:Count=256, # Images at a time
@@ -105,6 +108,7 @@ def _tidy(model):
     for v in [v for v in g.value_info if v.name in weights]: g.value_info.remove(v)
     return model
 
+# %% ../nbs/11_deploy.ipynb #451c2206
 def _check(model, path, shape, normalise, tol):
     "Raises where the file's answers to seeded noise, at two batch sizes, are further than `tol` from the network's"
     gen = torch.Generator().manual_seed(0)
@@ -133,6 +137,7 @@ def _exported(model, shape, normalise, path):
                           output_names=outputs, opset_version=20, external_data=False, verbose=False)
     return path
 
+# %% ../nbs/11_deploy.ipynb #d0061718
 def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or a student
                 path:str|Path, # File to write
                 classes:list=(), # Names, for the file's metadata
@@ -167,6 +172,7 @@ def _quiet(logger):
     try: yield
     finally: logger.setLevel(level)
 
+# %% ../nbs/11_deploy.ipynb #e134ca33
 def _reader(images, bs):
     "Calibration images as onnxruntime asks for them, in batches of one size"
     from onnxruntime.quantization import CalibrationDataReader
@@ -177,6 +183,7 @@ def _reader(images, bs):
         def get_next(self): return next(self.batches, None)
     return Reader()
 
+# %% ../nbs/11_deploy.ipynb #7f375542
 def quantize(path:str|Path, # An ONNX file written by `export_onnx`
              out:str|Path, # File to write
              calibration:torch.Tensor|None=None, # Images (n,C,H,W) for static ranges, perhaps synthetic; None: dynamic
@@ -236,6 +243,7 @@ def forms(T:Classifier, # Teacher
         made['student, int8 static'] = quantize(fp32, folder/'student.static.onnx', calibration)
     return made
 
+# %% ../nbs/11_deploy.ipynb #ce1cadc1
 def call(form, # A Classifier, or an ONNX file
          threads:int=0, # Of onnxruntime; 0: as many as there are cores
         ): # Function of a batch (n,C,H,W) of floats in 0…1
@@ -256,6 +264,7 @@ _ALONE = {'torch': 'import torch; torch.set_grad_enabled(False); '
                   "print(int(s.split('VmHWM:')[1].split()[0])/1e3 if s else "
                   "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1e6)"}
 
+# %% ../nbs/11_deploy.ipynb #adeaee65
 def peak_memory(form, # A Classifier, or an ONNX file
                 shape:tuple, # (n, C, H, W) of the batch
                ) -> float: # MB
@@ -321,6 +330,7 @@ def deploy(run,
                 'params': {'teacher': teacher.result['model'], 'student': student.result['model'],
                            'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
 
+# %% ../nbs/11_deploy.ipynb #32838e02
 def _deploy_metrics(rows, kept):
     "What the result says of all forms at once"
     at = lambda k, c: float(rows[c][k])
@@ -331,6 +341,7 @@ def _deploy_metrics(rows, kept):
             'mb': at('student, ONNX', 'mb'), 'mb_int8': at('student, int8', 'mb'),
             'latency_change': at('student, PyTorch', 'p50_ms_1')-at('teacher, PyTorch', 'p50_ms_1')}
 
+# %% ../nbs/11_deploy.ipynb #f8d98dd2
 def _deploy_curve(rows, kept):
     "A row a form: what was measured of it, and how far a file's answers are off"
     def row(form, r):

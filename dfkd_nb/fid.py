@@ -51,6 +51,7 @@ def _mmd(x, y):
     xx, yy, xy = f(x, x), f(y, y), f(x, y)
     return ((xx.sum()-xx.trace()+yy.sum()-yy.trace())/(k*(k-1))-2*xy.mean()).item()
 
+# %% ../nbs/05_fid.ipynb #95c1b184
 def kid(a:torch.Tensor, # Features (n,d)
         b:torch.Tensor, # Features (m,d)
         subsets:Count=50,
@@ -66,6 +67,7 @@ def kid(a:torch.Tensor, # Features (n,d)
     v = torch.tensor([_mmd(some(a), some(b)) for _ in range(subsets)])
     return v.mean().item(), (v.std(correction=min(1, subsets-1))/subsets**.5).item()
 
+# %% ../nbs/05_fid.ipynb #04609aed
 def recall(real:torch.Tensor, # Features (n,d)
            fake:torch.Tensor, # Features (m,d)
            k:Count=3, # Neighbour that sets each generated image's radius
@@ -108,6 +110,7 @@ def _inception_file(path):
         except Exception as e:
             raise ValueError(f'{shown(path)} cannot be read as weights ({type(e).__name__}): fetch it anew') from None
 
+# %% ../nbs/05_fid.ipynb #877bbd56
 def _inception(weights, dims):
     "pytorch-fid's network up to the layer with features of `dims` dimensions"
     from pytorch_fid import inception as pf
@@ -123,6 +126,7 @@ def _inception(weights, dims):
         raise ValueError(f'{shown(weights)} {why}: see {pf.FID_WEIGHTS_URL}') from None
     finally: pf.load_state_dict_from_url = fetch
 
+# %% ../nbs/05_fid.ipynb #78053402
 def _fuse(net):
     "Each batch normalisation becomes part of its convolution: the same values, sooner"
     for m in net.modules():
@@ -172,6 +176,7 @@ EXTRACTORS = { # data set: how its `classifier` extractor is trained
     'cifar100':   dict(epochs=30, bs=128, augment='crop_flip', width=128),
 }
 
+# %% ../nbs/05_fid.ipynb #de00c2ac
 @stage('extractor', 'fid')
 def train_extractor(run,
                     data:ImageData, # Real images: the owner's side
@@ -196,6 +201,7 @@ def train_extractor(run,
     return round_weights(clf.net), {'dataset': data.name, 'model': 'convnet', 'variant': 'default', 'seed': seed,
                                     'metrics': {'accuracy': right}, 'params': params}
 
+# %% ../nbs/05_fid.ipynb #a9cdf109
 def classifier_extractor(run:Run) -> Extractor: # A finished run of `train_extractor`
     "The features of a small network trained independently of the teacher"
     p = run.result['params']
@@ -210,6 +216,7 @@ def _image_folder(path):
     if not str(path).strip() or not os.path.isdir(path): raise ValueError(f"'{shown(path)}' is not a folder of images")
     return Path(path)
 
+# %% ../nbs/05_fid.ipynb #f3edc10e
 def _folder_batches(path, bs):
     "Batches of the images of a folder, decoded ahead by threads; neighbours of one size share a batch"
     from concurrent.futures import ThreadPoolExecutor
@@ -242,6 +249,7 @@ def _iterable_batches(images):
         if len(shape) != 4: raise ValueError(f'a batch of images must be (n,C,H,W) with 1 or 3 channels, got {shape}')
         yield as_images(x, floats=True)
 
+# %% ../nbs/05_fid.ipynb #9bcf805a
 def image_batches(images, # What `as_images` takes; a folder; an image source; an iterable of batches (n,C,H,W)
                   n:Count|None=None, # Images to draw from a source
                   seed:Seed=0, # Of that draw
@@ -269,6 +277,7 @@ def _features(images, extractor, n, seed, bs, progress):
     if not f.isfinite().all(): raise NotFinite(f'extractor {extractor.name!r} gives features that are not finite')
     return f
 
+# %% ../nbs/05_fid.ipynb #7363cc59
 def _cached(path):
     "What a file of statistics holds; nothing where it is not there, or damaged"
     try:
@@ -307,6 +316,7 @@ def statistics(images, # Anything that `image_batches` takes
 # %% ../nbs/05_fid.ipynb #43ead87b
 def _called(images): return shown(images) if isinstance(images, (str, Path)) else 'a set of images'
 
+# %% ../nbs/05_fid.ipynb #4d68b54e
 def _folder_content(path):
     "Hash of the files of a folder, and of how they are read"
     h = hashlib.sha256(code_hash('data', 'open_image').encode())
@@ -315,6 +325,7 @@ def _folder_content(path):
             while part := f.read(1<<20): h.update(part)
     return h.hexdigest()[:16]
 
+# %% ../nbs/05_fid.ipynb #e48173c5
 def _content(images, n, seed):
     "Hash of what a set of images holds"
     if isinstance(images, (str, Path)): return _folder_content(images)
@@ -342,6 +353,7 @@ def _require_images(images, what):
         raise ValueError(f'{what} ({_called(images)}): a distance of {n} images means nothing, '
                          f'there must be at least {LEAST}, and better thousands')
 
+# %% ../nbs/05_fid.ipynb #5b0d3aae
 def _warn_of_few(a, b):
     "Say how far two halves of one set are apart, where there are fewer images than features"
     few, d = min(a['n'], b['n']), len(a['mean'])
@@ -397,6 +409,7 @@ def reference_command(a:str|Path, # Folder of images
     options = ['--device', 'cpu', '--dims', str(dims), '--num-workers', '0']
     return [sys.executable, '-W', 'ignore', '-c', code, *options, str(a), str(b)]
 
+# %% ../nbs/05_fid.ipynb #b9e4972e
 def random_inception(path:Path, # File to write
                      seed:int=0,
                     ) -> Path:
