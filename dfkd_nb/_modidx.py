@@ -172,6 +172,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'dfkd_nb.cli._export': ('cli.html#_export', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._fid': ('cli.html#_fid', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._generator': ('cli.html#_generator', 'dfkd_nb/cli.py'),
+                             'dfkd_nb.cli._is_number': ('cli.html#_is_number', 'dfkd_nb/cli.py'),
+                             'dfkd_nb.cli._is_ours': ('cli.html#_is_ours', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._make_bundle': ('cli.html#_make_bundle', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._named': ('cli.html#_named', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._no_more_output': ('cli.html#_no_more_output', 'dfkd_nb/cli.py'),

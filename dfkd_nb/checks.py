@@ -343,6 +343,7 @@ def _look_through(text, depth):
         level += isinstance(e, yaml.CollectionStartEvent) - isinstance(e, yaml.CollectionEndEvent)
         if level > depth: raise RecursionError
         if isinstance(e, yaml.AliasEvent): raise ValueError('refers to itself (&, *): write it out')
+        if getattr(e, 'tag', None): raise ValueError(f'names a type ({e.tag[:40]}): write the value alone')
 
 # %% ../nbs/00_checks.ipynb #9dcd1f76
 def _only_plain(tree):

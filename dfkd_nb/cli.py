@@ -114,9 +114,12 @@ def working(out:Path, # What is being made
         yield root
         done = True
     finally:
-        (root/'.lock').unlink(missing_ok=True)
         useless = not keep if done else not _worth_keeping(root, stage) and (made or not keep)
-        if useless: shutil.rmtree(root, ignore_errors=True)
+        if useless:         # by another name first: whoever comes next finds no folder, or a whole one
+            gone = root.with_name(f'.{root.name}.{os.getpid()}')
+            root.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        else: (root/'.lock').unlink(missing_ok=True)
         lock.release()
         for p in made:
             with contextlib.suppress(OSError): p.rmdir()
@@ -131,12 +134,14 @@ def _data(path, size):
     return get_data(name, size=size or (32 if where.is_dir() else None))
 
 # %% ../nbs/13_cli.ipynb #530c5e12
+def _is_number(text): return bool(re.fullmatch('[0-9]{1,9}', text))
+
 def _named(text):
     "Names of classes as they were typed: how many, or each"
     from dfkd_nb.bundle import ClassNames
     from dfkd_nb.checks import check_value
     names = [c.strip() for c in text.split(',')]
-    if re.fullmatch('[0-9]{1,9}', text): names = [str(i) for i in range(min(int(text), 10**6))]
+    if _is_number(text): names = [str(i) for i in range(min(int(text), 10**6))]
     return check_value(ClassNames, names, '--classes')
 
 # %% ../nbs/13_cli.ipynb #0a5fbba2
@@ -150,7 +155,7 @@ def _teacher(a, data):
     K = None if data is not None or named is None else len(named)                  # else the weights know
     chans = data.shape[0] if data is not None else a.channels
     clf, arch = foreign_teacher(a.teacher, a.weights, K, a.mean, a.std, chans, a.img_size, a.pool)
-    counted = a.classes is not None and a.classes.isdigit()
+    counted = a.classes is not None and _is_number(a.classes)
     own = clf.classes and (data is not None or named is None or counted)        # a Hugging Face teacher has its own
     names = clf.classes if own else named
     if names is None:
@@ -174,7 +179,7 @@ def _bundle(a):
     out = free_place(a.out, '--out', _existing(a.data, a.weights, a.teacher.removeprefix('hf:')))
     root = _work_of(out, a.work)
     picture = out.with_name(f'{out.name}.memorisation.png')
-    if a.data and not root.exists(): free_place(picture, '--out', file=True)
+    if a.data and not (root.exists() and _is_ours(picture)): free_place(picture, '--out', file=True)
     data = _data(a.data, a.size) if a.data else None
     if data is not None: gan_size(data.shape[-1], a.width)
     clf, arch, data, names = _teacher(a, data)
@@ -232,9 +237,16 @@ def _picture(path, x, d, i, data):
     from dfkd_nb.bundle import plot_memorisation
     from dfkd_nb.runs import write_atomic
     fig, buffer = plot_memorisation(x, d, i, data.read('train')[0]), io.BytesIO()
-    fig.savefig(buffer, format='png', dpi=100)
+    fig.savefig(buffer, format='png', dpi=100, metadata={'Software': 'dfkd_nb'})
     plt.close(fig)
     write_atomic(path, buffer.getvalue())
+
+def _is_ours(path):
+    "Whether a picture is one of an audit, as a killed run may have left it"
+    from PIL import Image
+    try:
+        with Image.open(path) as im: return im.info.get('Software') == 'dfkd_nb'
+    except (OSError, ValueError): return False
 
 # %% ../nbs/13_cli.ipynb #79b476e8
 def _distill(a):
@@ -282,7 +294,7 @@ def _evaluate(a):
     x, y = data.read('test')
     some = f", of {len(y.unique())} of its {len(data.classes)} classes" if len(y.unique()) < len(data.classes) else ''
     print(f"{run.result['model']}: {accuracy(predict(load_classifier(run), x), y):.2%} of {len(x):,} test images of "
-          f"{data.name}, at {size} pixels{some}")
+          f"{data.name}, at {x.shape[-1]} pixels{some}")
 
 # %% ../nbs/13_cli.ipynb #78962238
 def _export(a):

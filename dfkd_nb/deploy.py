@@ -7,7 +7,7 @@ __all__ = ['session', 'read_card', 'run_onnx', 'predict_fp32', 'export_onnx', 'q
            'peak_memory', 'compare_forms', 'deploy', 'plot_tradeoff', 'OnnxDetector']
 
 # %% ../nbs/11_deploy.ipynb #89140aa2
-import contextlib, io, json, logging, subprocess, sys, tempfile, warnings
+import contextlib, copy, io, json, logging, subprocess, sys, tempfile, warnings
 from pathlib import Path
 import pandas as pd, torch
 from torch import nn
@@ -129,8 +129,8 @@ def _exported(model, shape, normalise, path):
     "What PyTorch's exporter makes of a model, without its advice"
     graph = _Graph(model, normalise).eval()
     outputs = ['logits', 'boxes'] if isinstance(model, Detector) else ['logits']
-    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    quiet = _quiet(logging.getLogger('torch.onnx'))
+    with quiet, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         torch.onnx.export(graph, (torch.rand(2, *shape),), path, dynamo=True,
                           dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
@@ -151,7 +151,7 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
     check_arguments(export_onnx, locals())
     if shape is None and isinstance(model, Detector):
         raise ValueError('a detector takes images of any size: pass the one it is to run at, shape=(3, H, W)')
-    model = model.float().cpu().eval()
+    model = copy.deepcopy(model).float().cpu().eval()        # the caller's stays as it is
     shape = tuple(shape or (model.chans, model.size, model.size))
     check_value(tuple[Count, Count, Count], shape, 'export_onnx: shape')
     require_finite(model.state_dict(), model.name)
@@ -196,7 +196,8 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     if calibration is not None and not len(calibration):
         raise ValueError('quantize: no calibration images: pass some, or None')
     card = read_card(path)
-    how = 'dynamic' if calibration is None else f'static, {len(calibration)} calibration images'
+    used = 0 if calibration is None else len(calibration)//min(bs, len(calibration))*min(bs, len(calibration))
+    how = f'static, {used} calibration images' if used else 'dynamic'
     both = dict(per_channel=True, weight_type=q.QuantType.QInt8)
     # quiet: its advice to preprocess comes even when that was done
     with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:

@@ -283,7 +283,7 @@ def _cached(path):
     try:
         found = load_tree(path)
         require_finite(found, 'statistics')
-        return found
+        return _require_statistics(found, path)
     except FileNotFoundError: return None
     except Exception as e: warnings.warn(f'{path} is damaged ({type(e).__name__}): computed anew')
 

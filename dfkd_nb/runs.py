@@ -105,7 +105,7 @@ def unpack_tree(x, tensors):
     if isinstance(x, list): return [unpack_tree(v, tensors) for v in x]
     if not isinstance(x, dict): return x
     if set(x) == {'dict'}: return {_key(k): unpack_tree(v, tensors) for k,v in x['dict']}
-    if 'tensor' not in x or set(x) > {'tensor', 'channels_last'}:
+    if 'tensor' not in x or not set(x) <= {'tensor', 'channels_last'}:
         raise ValueError('it holds what is neither a tensor nor a table')
     t = tensors.pop(x['tensor'])                                   # once: a second time it would not be there
     if not x.get('channels_last'): return t
@@ -684,7 +684,9 @@ def finish(self:Run,
 # %% ../nbs/00_runs.ipynb #23f31498
 def shipped_run(stage, config, defaults=None):
     "A finished run that travels with the repository and has these arguments; newer ones had their `defaults`"
-    strip = lambda c: {k: strip(v) if isinstance(v, dict) else v for k,v in c.items() if not k.startswith('code')}
+    def strip(c):
+        of_args = {k: v for k,v in c.items() if k != 'code' and not k.startswith('code_')}
+        return {k: strip(v) if isinstance(v, dict) else v for k,v in of_args.items()}
     for f in sorted((shipped_root() or Path('/nonexistent')).glob(f'{stage}/*/result.json')):
         try:
             if {**(defaults or {}), **strip(check_table(RESULT, read_json(f), f)['config'])} != strip(config): continue
@@ -763,7 +765,7 @@ def record(run:Run, # A finished stage
            weights:bool=False, # Put the weights beside it, as `out/weights/<name>.safetensors`: weights of record
            **fields, # Fields that only the caller knows, such as `variant='unguided'`
           ) -> dict: # The result as recorded
-    "Write a stage's result to `out/results/`, without its log of epochs if that is long"
+    "Write a stage's result to `out/results/`"
     r = {**run.result, **fields}
     r = {k: r[k] for k in FIELDS if r.get(k) is not None} | {k: v for k,v in r.items() if k not in FIELDS+['weights']}
     if out:

@@ -564,7 +564,7 @@ def recipe_for(dataset:str, # One of `RECIPES`
               ) -> dict: # Arguments of `train_teacher`
     "How a data set's teacher is trained: the recipe for a GPU where the network has more than `FOR_GPU` parameters"
     usual = choose_recipe(dataset, False, RECIPES, GPU_RECIPES, changes)
-    large = usual['model'] in MODELS and n_params(sketch(usual['model'])) > FOR_GPU
+    large = n_params(sketch(usual['model'])) > FOR_GPU
     return choose_recipe(dataset, large, RECIPES, GPU_RECIPES, changes)
 
 # %% ../nbs/02a_training.ipynb #b189d9ac
