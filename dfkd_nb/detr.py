@@ -57,6 +57,7 @@ def _polygons(kind, rng):
                   (.22+sweep-.1, span)], [(.72, 0), (.92, 0), (1, .34), (.9, .34)]
     return [wing, tail, [(x, -y) for x,y in wing], [(x, -y) for x,y in tail]], [(0, 0, 1, .12)]
 
+# %% ../nbs/08_detr.ipynb #30ce8491
 def silhouette(kind:str, # One of `FLYING`
                size:int, # Length in pixels of its longer side
                rng:np.random.Generator,
@@ -75,6 +76,7 @@ def silhouette(kind:str, # One of `FLYING`
     scale = size/max(im.size)
     return np.asarray(im.resize([max(2, round(s*scale)) for s in im.size], Image.Resampling.BOX))/255
 
+# %% ../nbs/08_detr.ipynb #e23cf8b4
 def sky(size:int|tuple, # Pixels: one side, or (height, width)
         rng:np.random.Generator,
        ) -> np.ndarray: # (H,W,3) in 0…1
@@ -89,6 +91,7 @@ def sky(size:int|tuple, # Pixels: one side, or (height, width)
     colours = (top*(1-up)+low*up+(clouds-1)*rng.uniform(0, .25))*rng.uniform(.6, 1.1)
     return np.clip(colours+rng.normal(0, .01, (h, w, 1)), 0, 1)
 
+# %% ../nbs/08_detr.ipynb #3f4083da
 def scene(rng:np.random.Generator,
           size:int|tuple=96, # Pixels: one side, or (height, width)
           most:int=3, # Objects at most
@@ -125,6 +128,7 @@ def _same_id(v):
         return int(v) if plain.isascii() and plain.isdigit() and str(int(plain)) == plain else v
     return v
 
+# %% ../nbs/08_detr.ipynb #46011ebe
 def _one_line(v):
     "A text that can stand in a message and name a file"
     if not isinstance(v, str): raise ValueError('must be a text')
@@ -137,6 +141,7 @@ Id = Annotated[Any, BeforeValidator(_same_id)]
 OneLine = Annotated[Any, BeforeValidator(_one_line)]
 Pixels = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e7, le=1e7)]
 
+# %% ../nbs/08_detr.ipynb #54ed28bb
 class CocoImage(BaseModel):
     "An image in a COCO file"
     id: Id
@@ -149,6 +154,7 @@ class CocoCategory(BaseModel):
     id: Id
     name: OneLine
 
+# %% ../nbs/08_detr.ipynb #490153cb
 class CocoAnnotation(BaseModel):
     "An object in a COCO file"
     image_id: Id
@@ -166,6 +172,7 @@ def short_text(v):
     s = repr(v)
     return s if len(s) <= 60 else f'{s[:57]}…'
 
+# %% ../nbs/08_detr.ipynb #3260ae31
 _BBOX = 'bbox must be [x, y, width, height] in pixels with a positive size'
 
 def _wrong(error, record):
@@ -195,6 +202,7 @@ def _record(name, i, row):
     own = row.get('id') if isinstance(row, dict) else None
     return f'{name}[{i}]' + (f' (id {short_text(own)})' if isinstance(own, (int, str)) else '')
 
+# %% ../nbs/08_detr.ipynb #ae94f0e4
 def _no_twins(file, name, values, what):
     "Refuse records that share what must be their own"
     counted = Counter(values)
@@ -221,6 +229,7 @@ def parse_coco(file:str|Path, # JSON in COCO's format
     _agree(file, annotations, tree['annotations'])
     return images, sorted(categories, key=lambda c: (isinstance(c.id, str), c.id)), annotations
 
+# %% ../nbs/08_detr.ipynb #7dac5bb6
 def _agree(file, rows, raw):
     "Refuse annotations that share an id and differ; what is merely written twice is found later"
     seen = {}
@@ -245,6 +254,7 @@ def _late_note(file):
             f.seek(length+4, 1)
     return True
 
+# %% ../nbs/08_detr.ipynb #cd58cd25
 def head_of(file:str|Path, # A picture
            ) -> tuple: # (width, height) as stored, and the way it must be turned to stand upright, or None
     "Size and orientation of a picture, from the head of its file; raises errors that name it"
@@ -318,6 +328,7 @@ def _pictures(file, images, rows):
     bar = tqdm(found, desc='looking at frames', leave=False, disable=len(found) < 1000)
     return {r.id: _picture(file, r, path, i) for r,path,i in bar}
 
+# %% ../nbs/08_detr.ipynb #1f266363
 def _picture(file, r, path, i):
     "A picture whose file has the size that the JSON says"
     stored, turn = head_of(path)
@@ -343,6 +354,7 @@ def _box(file, a, i):
     xs, ys = ([v for p in points for v in p[k::2]] for k in (0, 1))
     return [min(xs), min(ys), max(xs)-min(xs), max(ys)-min(ys)]
 
+# %% ../nbs/08_detr.ipynb #9964463c
 def _require_pixels(file, boxes, sizes):
     "Raise `ValueError` for boxes that are shares of their image, or corners"
     if not len(boxes): return
@@ -369,6 +381,7 @@ def _cut(box, size, n):
     n['clipped'] += bool(x < -1 or y < -1 or x+w > W+1 or y+h > H+1)
     return [x0, y0, x1-x0, y1-y0]
 
+# %% ../nbs/08_detr.ipynb #1c73d8ae
 def _place(file, annotations, by_id, classes, n):
     "Put the objects of a COCO file into the records of its images"
     objects = []
@@ -411,6 +424,7 @@ def read_coco(file:str|Path, # JSON in COCO's format
     n['images'], n['extra'] = len(by_id), _extra(images, by_id.values())
     return list(by_id.values()), [c.name.strip() for c in categories], n
 
+# %% ../nbs/08_detr.ipynb #63d6a31d
 def _extra(images, records):
     "How many pictures lie in the folder that no record names"
     if not os.path.isdir(images): return 0
@@ -486,6 +500,7 @@ def check_boxes(images:torch.Tensor, # uint8 (n,3,H,W)
         raise ValueError(f'{name}: boxes must be cx, cy, w, h as shares of the image, of a positive size')
     return images, labels, boxes
 
+# %% ../nbs/08_detr.ipynb #cacd9e23
 def pack_boxes(images, # (n,3,H,W) uint8
                labels:list, # One list an image
                boxes:list, # One (m,4) an image: cx, cy, w, h in 0…1
@@ -512,6 +527,7 @@ def draw_set(n:Count, # Scenes
                                       'cxcywh')
     return pack_boxes(np.stack(ims).transpose(0, 3, 1, 2).copy(), labels, [to_shares(b) for b in corners], 3)
 
+# %% ../nbs/08_detr.ipynb #977ba795
 def _load_frames(records, processor):
     "Images of a COCO file through the paper's preprocessing"
     parts = []
@@ -525,6 +541,7 @@ def _load_frames(records, processor):
     wide = [(x, F.pad(l, (0, M-l.shape[1]), value=-1), F.pad(b, (0, 0, 0, M-b.shape[1]))) for x,l,b in parts]
     return tuple(torch.cat(t) for t in zip(*wide))
 
+# %% ../nbs/08_detr.ipynb #8366cda9
 def _frame(record):
     "The pixels of a record's image, which still has the size that was checked"
     im, size = open_image(record['file']), (record['width'], record['height'])
@@ -550,12 +567,14 @@ LAYOUTS = { # where the annotations of a split may lie: where its images may
     'instances_{split}2017.json':               ('{split}2017', 'images/{split}2017'),
 }
 
+# %% ../nbs/08_detr.ipynb #92776705
 def _pattern(pattern, name):
     "A place with {split} in it"
     if not isinstance(pattern, str) or '{split}' not in pattern:
         raise ValueError(f'{name} must name a place with {{split}} in it, got {short_text(pattern)}')
     return pattern
 
+# %% ../nbs/08_detr.ipynb #fee86b50
 def find_split(folder:Path,
                split:str, # train, val or test
                annotations:str|None=None, # Place of the annotations, with {split} in it; default: any of `LAYOUTS`
@@ -601,6 +620,7 @@ def _classes(files, read):
         for r in rs: r['labels'] = [to[l] for l in r['labels']]
     return kept
 
+# %% ../nbs/08_detr.ipynb #1da709c5
 def _processor(sides, shortest, longest):
     "transformers' preparation of images: one size for all, padded where sides differ; and their factors"
     ks = np.minimum(shortest/sides.min(1), longest/sides.max(1))
@@ -636,6 +656,7 @@ def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under
     places = {s: find_split(folder, s, annotations, images, (called[s],) if s in called else ()) for s in SPELT}
     return _from_coco(folder, places, shortest, longest)
 
+# %% ../nbs/08_detr.ipynb #3caa3684
 def _from_coco(folder, places, shortest, longest):
     "A data set of COCO files"
     files = {s: f for s,(f, _) in places.items()}
@@ -650,6 +671,7 @@ def _from_coco(folder, places, shortest, longest):
     loaders = {s: partial(_load_frames, rs, processor) for s,(rs, _, _) in read.items()}
     return DetectionData(Path(os.path.abspath(folder)).name, loaders, classes, about, float(np.median(1/ks)))
 
+# %% ../nbs/08_detr.ipynb #a7e11efd
 LEFT_OUT = {'outside': 'boxes outside of their image', 'flat': 'boxes without area', 'crowds': 'crowds',
             'doubled': 'objects that are there twice',
             'extra': 'pictures without a record'} # what `read_coco` counts, in words
@@ -687,6 +709,7 @@ def plot_boxes(images, # (n,3,H,W) uint8
             box(ax, b, f'C{int(l)}', '-', classes[int(l)]+(f" {f['scores'][j]:.2f}" if 'scores' in f else ''))
     return fig
 
+# %% ../nbs/08_detr.ipynb #ac2124a0
 def unpack_boxes(labels:torch.Tensor, # (n,M), −1: none
                  boxes:torch.Tensor, # (n,M,4)
                 ) -> list: # One dict an image: labels (m,), boxes (m,4)
@@ -709,6 +732,7 @@ Few = kind('Few', int, ge=1, le=4096) # widths, heads, queries, classes of a det
 Layers = kind('Layers', int, ge=1, le=64)
 TIMM_BACKBONES = ('resnet18', 'resnet34', 'resnet50', 'resnet101') # of timm, which some published detectors use
 
+# %% ../nbs/08_detr.ipynb #b38078f9
 class HubBackbone(BaseModel, extra='forbid'):
     "What `ResNetConfig` is told"
     layer_type: Literal['basic', 'bottleneck'] = 'bottleneck'
@@ -728,6 +752,7 @@ class HubArch(BaseModel, extra='forbid'):
     decoder_ffn_dim: Few = 2048
     num_queries: Few = 100
 
+# %% ../nbs/08_detr.ipynb #28542a0a
 def hub_arch(said:dict) -> HubArch:
     "A description of one of transformers' detectors, checked; raises `ValueError` that names what it cannot be"
     try: arch = HubArch.model_validate(said, strict=True)
@@ -753,6 +778,7 @@ def _from_config(arch, classes):
     cfg = DetrConfig(use_pretrained_backbone=False, num_labels=classes, auxiliary_loss=True, **plain)
     return DetrForObjectDetection(cfg)
 
+# %% ../nbs/08_detr.ipynb #3afdd340
 def _from_hub(name, classes, kw):
     "A published DETR with a new head; raises `ValueError` in one line where it cannot be had"
     from transformers import DetrForObjectDetection
@@ -765,6 +791,7 @@ def _from_hub(name, classes, kw):
     arch_of(net)        # refuse now what could not be built again
     return net
 
+# %% ../nbs/08_detr.ipynb #bd941ca4
 def arch_of(net:nn.Module, # `DetrForObjectDetection`
            ) -> dict: # For `HubDetr(classes, **arch)`
     "The description that a network is built from again"
@@ -797,12 +824,14 @@ class HubDetr(nn.Module):
         logits, boxes = self.net.class_labels_classifier(hs), self.net.bbox_predictor(hs).sigmoid()
         return dict(logits=logits[-1], boxes=boxes[-1], aux=list(zip(logits[:-1], boxes[:-1])))
 
+# %% ../nbs/08_detr.ipynb #f12835c6
 def freeze_stem(net:nn.Module) -> nn.Module:
     "The paper's freezing: of all, only the backbone's stem and first stage do not learn"
     for name, p in net.named_parameters():
         p.requires_grad_(not ('backbone' in name and any(k in name for k in ('embedder', 'stages.0'))))
     return net
 
+# %% ../nbs/08_detr.ipynb #c352512c
 def count(net:nn.Module) -> dict: # parameters, trainable, frozen
     "Numbers of parameters"
     n, trainable = n_params(net), sum(p.numel() for p in net.parameters() if p.requires_grad)
@@ -834,6 +863,7 @@ class Attend(nn.Module):
         else: o = F.scaled_dot_product_attention(q, k, v)
         return self.o(o.transpose(1, 2).flatten(2))
 
+# %% ../nbs/08_detr.ipynb #58bff161
 def _mlp(*dims): return nn.Sequential(*(m for a,b in zip(dims, dims[1:]) for m in (nn.Linear(a, b), nn.GELU())))[:-1]
 
 class Layer(nn.Module):
@@ -848,6 +878,7 @@ class Layer(nn.Module):
         if memory is not None: x = x+self.c(self.n3(x)+pos, memory+mpos, memory)
         return x+self.f(self.n2(x))
 
+# %% ../nbs/08_detr.ipynb #827826fd
 def sine_position(xy:torch.Tensor, # (...,2) in 0…1
                   d:int, # Width, a multiple of 4
                  ) -> torch.Tensor: # (...,d)
@@ -871,6 +902,7 @@ class Residual(nn.Module):
         self.way = nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
     def forward(self, x): return F.relu(self.b(self.a(x))+self.way(x))
 
+# %% ../nbs/08_detr.ipynb #c870a361
 class SelectDetr(nn.Module):
     "A DETR whose queries are the encoder's own best tokens"
     softmax = False
@@ -933,6 +965,7 @@ DETRS = { # name: arguments of `SelectDetr`
     'detr_micro': dict(d=48, widths=(12, 24, 48), layers=(1, 1), ffn=96),
 }
 
+# %% ../nbs/08_detr.ipynb #85cc75c3
 class Detector(nn.Module):
     "A detector with its preparation: (n,3,H,W) floats in 0…1 to `logits` (n,Q,K or K+1), `boxes` (n,Q,4), `aux`"
     def __init__(self,
@@ -952,6 +985,7 @@ class Detector(nn.Module):
     def queries(self): return self.net.net.config.num_queries if hasattr(self.net, 'net') else self.net.queries
     def scores(self, logits): return logits.softmax(-1)[..., :-1] if self.softmax else logits.sigmoid() # (n,Q,K)
 
+# %% ../nbs/08_detr.ipynb #75cf63f6
 DETECTORS = [*DETRS, *HUB] # names
 
 def create_detector(name:one_of(DETECTORS), # One of `DETRS` or `HUB`
@@ -978,6 +1012,7 @@ def giou(a:torch.Tensor, # (...,4) cx, cy, w, h
     union = (area(a[..., :2], a[..., 2:])+area(b[..., :2], b[..., 2:])-inter).clamp_min(1e-9)
     return inter/union-(hull-union)/hull
 
+# %% ../nbs/08_detr.ipynb #5bb78b3b
 WEIGHTS = {True: (1., 5., 2.),
            False: (2., 5., 2.)} # with 'no object' (DETR) or with sigmoids (Deformable DETR): class, L1, GIoU
 
@@ -1013,6 +1048,7 @@ def match_layers(layers:list, # (logits, boxes) of each layer, as in `costs`
     flat = send(torch.from_numpy(np.concatenate(pairs, 1)), labels.device)
     return [tuple(t) for t in flat.split([p.shape[1] for p in pairs], 1)]
 
+# %% ../nbs/08_detr.ipynb #11ca554f
 def _pairs(cost, there):
     "(3, pairs): image, query and object of the pairs of least cost; cost is (n,Q,M), `there` the objects of each image"
     found = [np.zeros((3, 0), np.int64)]
@@ -1023,6 +1059,7 @@ def _pairs(cost, there):
         found.append(np.stack([np.full(len(q), i), q, t[o]]))
     return np.concatenate(found, 1)
 
+# %% ../nbs/08_detr.ipynb #11710b81
 def match(logits:torch.Tensor, # (n,Q,K or K+1)
           boxes:torch.Tensor, # (n,Q,4)
           labels:torch.Tensor, # (n,M), −1: none
@@ -1080,6 +1117,7 @@ def detect(model:Detector,
     model.train(was)
     return found
 
+# %% ../nbs/08_detr.ipynb #ba33db5e
 def mean_ap(found:list, # Of `detect`
             labels:torch.Tensor, # (n,M)
             boxes:torch.Tensor, # (n,M,4)
@@ -1106,6 +1144,7 @@ def mean_ap(found:list, # Of `detect`
     return {'map': num(r['map']), 'map50': num(r['map_50']), 'map75': num(r['map_75']),
             **{f'map_{s}': num(r[f'map_{s}']) for s in ('small', 'medium', 'large')}, 'classes': per}
 
+# %% ../nbs/08_detr.ipynb #c0d4496d
 def precision_recall(found:list, # Of `detect`
                      labels:torch.Tensor, # (n,M)
                      boxes:torch.Tensor, # (n,M,4)
@@ -1154,6 +1193,7 @@ def augment_boxes(x:torch.Tensor, # (n,3,H,W) floats
     keep = (labels >= 0) & ((hi-lo).prod(-1) > wh.prod(-1)/3)
     return x, torch.where(keep, labels, -1), torch.cat(((lo+hi)/2, hi-lo), -1)*keep[..., None]
 
+# %% ../nbs/08_detr.ipynb #584eb4af
 class BoxAugment(Callback):
     "Augments each batch of images with its boxes"
     order = -5
@@ -1167,6 +1207,7 @@ DETR_RECIPES = { # data set: how its teacher is trained
     'drones': dict(model='detr_tiny', epochs=12, bs=16, lr=1e-3),
 }
 
+# %% ../nbs/08_detr.ipynb #8e3813df
 def evaluate_detector(model:Detector,
                       data:DetectionData,
                       split:str='test',
@@ -1177,6 +1218,7 @@ def evaluate_detector(model:Detector,
     return {**mean_ap(found, labels, boxes, tuple(round(s*data.scale) for s in x.shape[-2:]), data.classes),
             **precision_recall(found, labels, boxes)}
 
+# %% ../nbs/08_detr.ipynb #634e558a
 class SetLoss(Callback):
     "The set loss as a callback, which tells the log its parts"
     def __init__(self, softmax:bool=False): self.softmax = softmax
@@ -1184,6 +1226,7 @@ class SetLoss(Callback):
         self.learn.parts = set_loss(pred, labels, boxes, self.softmax)
         return self.learn.parts['loss']
 
+# %% ../nbs/08_detr.ipynb #a8fcb805
 def average_precision_on(data:DetectionData,
                          split:str='val',
                          ): # Function of a model: map, map50, precision, recall
@@ -1193,6 +1236,7 @@ def average_precision_on(data:DetectionData,
         return {k: found[k] for k in ('map', 'map50', 'precision', 'recall')}
     return measure
 
+# %% ../nbs/08_detr.ipynb #70f3bc7d
 @stage('detr_teacher', 'detr', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['model'])})
 def train_detr(run,
                data:DetectionData, # Real frames: this is the owner's side
@@ -1224,11 +1268,13 @@ def train_detr(run,
     if pretrained: params |= {'pretrained': pretrained, 'arch': arch_of(net.net.net)}
     return weights, {**about, 'metrics': measured(r), 'classes': r['classes'], 'params': params}
 
+# %% ../nbs/08_detr.ipynb #501e8e57
 def measured(r:dict, # Of `evaluate_detector`
             ) -> dict: # Without what is not there to be measured, and without the table of classes
     "The metrics of a detector"
     return {k: v for k,v in r.items() if k != 'classes' and v is not None}
 
+# %% ../nbs/08_detr.ipynb #1564a113
 def say_crowded(net:Detector, labels:torch.Tensor):
     "Warn where images hold more objects than a detector can name"
     most = int((labels >= 0).sum(1).max())
@@ -1244,6 +1290,7 @@ class DetectorSaid(BaseModel):
     pretrained: str|None = None
     arch: dict|None = None
 
+# %% ../nbs/08_detr.ipynb #0401878b
 def load_detector(run:Run, # A finished run that holds a detector
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds; raises `ValueError` where what its result says of it cannot be"
@@ -1255,6 +1302,7 @@ def load_detector(run:Run, # A finished run that holds a detector
     load_weights(net.net, weights)
     return net.eval().to(pick_device())
 
+# %% ../nbs/08_detr.ipynb #2b2b03c8
 def require_shapes(build, # Function that makes a network
                    weights:dict, # Tensors by name
                   ):
@@ -1266,6 +1314,7 @@ def require_shapes(build, # Function that makes a network
     if bad:
         raise ValueError(f"weights are of another architecture than the result says: {'; '.join(bad[:3])}")
 
+# %% ../nbs/08_detr.ipynb #4c168649
 def said_of(run:Run) -> DetectorSaid:
     "The description of a detector in a result, checked"
     r = run.result

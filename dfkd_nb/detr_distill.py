@@ -49,6 +49,7 @@ class CrossAttention:
     @property
     def weights(self): return (self.kept if self.hub else self.part.seen).mean(1)
 
+# %% ../nbs/09_detr_distill.ipynb #5a1ffe8f
 def rois(boxes:torch.Tensor, # (m,4) cx, cy, w, h in 0…1
          image:torch.Tensor, # (m,) index of the image of each
          size:tuple, # Height and width in which roi_align counts
@@ -59,8 +60,10 @@ def rois(boxes:torch.Tensor, # (m,4) cx, cy, w, h in 0…1
     corners = box_convert(b, 'cxcywh', 'xyxy')*b.new_tensor([size[1], size[0]]*2)
     return torch.cat((image[:, None].to(b.dtype), corners), 1)
 
+# %% ../nbs/09_detr_distill.ipynb #f3fac909
 GRID, AROUND = 5, 2. # cells of a box probe a side, and how much larger than its box the region is
 
+# %% ../nbs/09_detr_distill.ipynb #6c0f2321
 def box_probes(attention:CrossAttention, # Open
                x:torch.Tensor, # (n,3,H,W) floats in 0…1
                labels:torch.Tensor, # (n,M), −1: none
@@ -76,6 +79,7 @@ def box_probes(attention:CrossAttention, # Open
     p = roi_align(maps, r, GRID, sampling_ratio=2, aligned=True).flatten(1)
     return p/p.sum(1, keepdim=True).clamp_min(1e-9), labels[i, j]
 
+# %% ../nbs/09_detr_distill.ipynb #81495ba7
 @torch.no_grad()
 def class_box_probes(model:Detector, # In eval mode
                      x:torch.Tensor, # (n,3,H,W), uint8 or floats
@@ -117,6 +121,7 @@ def layout_stats(labels:torch.Tensor, # (n,M)
             'mean': torch.stack([of(k).mean(0) for k in range(classes)]),
             'std': torch.stack([of(k).std(0) for k in range(classes)])}
 
+# %% ../nbs/09_detr_distill.ipynb #7a4c383a
 def sample_layouts(stats:dict, # Of `layout_stats`
                    n:Count, # Images
                    generator:torch.Generator|None=None,
@@ -145,6 +150,7 @@ def sample_layouts(stats:dict, # Of `layout_stats`
 # %% ../nbs/09_detr_distill.ipynb #da7c66fd
 CONTEXT = 1.4 # an object's canvas is this much larger than its box
 
+# %% ../nbs/09_detr_distill.ipynb #4d426f12
 def crops(x:torch.Tensor, # (n,C,H,W) floats
           labels:torch.Tensor, # (n,M)
           boxes:torch.Tensor, # (n,M,4)
@@ -155,6 +161,7 @@ def crops(x:torch.Tensor, # (n,C,H,W) floats
     return roi_align(x, rois(boxes[image, slot], image, x.shape[-2:], CONTEXT), size, sampling_ratio=2,
                      aligned=True), labels[image, slot], image
 
+# %% ../nbs/09_detr_distill.ipynb #567e85f1
 def compose(background:torch.Tensor, # (n,3,H,W) floats
             canvas:torch.Tensor, # (m,4,s,s): colour and opacity of each object, in 0…1
             labels:torch.Tensor, # (n,M) with m objects
@@ -178,6 +185,7 @@ def compose(background:torch.Tensor, # (n,3,H,W) floats
         x = x.index_copy(0, i, x[i]*(1-o[:, 3:])+o[:, :3])
     return x
 
+# %% ../nbs/09_detr_distill.ipynb #ca017128
 def erase(x:torch.Tensor, # (n,3,H,W) floats
           labels:torch.Tensor, # (n,M)
           boxes:torch.Tensor, # (n,M,4)
@@ -200,8 +208,10 @@ def box_size(boxes:torch.Tensor, # (…,4) cx, cy, w, h in 0…1
     "How large the boxes are, as generator and discriminator are told it"
     return boxes[..., 2:].clamp_min(1e-3).log()/2+1
 
+# %% ../nbs/09_detr_distill.ipynb #bd27e99d
 Three = Annotated[int, Field(ge=3, le=3)] # channels
 
+# %% ../nbs/09_detr_distill.ipynb #9adee070
 class SceneGenerator(nn.Module):
     "Objects by a generator of [04_gan](04_gan.ipynb), on backgrounds that are normally distributed, class by class"
     def __init__(self,
@@ -280,6 +290,7 @@ class SceneGame:
     @property
     def parts(self): return {'G': self.G, 'D': self.D, 'E': self.E, 'og': self.og, 'od': self.od} # of a checkpoint
 
+# %% ../nbs/09_detr_distill.ipynb #9c1380b2
 @patch
 def says(self:SceneGame, c, y, b):
     "What the discriminator says of pictures of objects with these labels and boxes"
@@ -288,6 +299,7 @@ def says(self:SceneGame, c, y, b):
     size = box_size(b)[..., None, None].expand(-1, -1, *c.shape[-2:])
     return self.D(torch.cat((c, size), 1), y)
 
+# %% ../nbs/09_detr_distill.ipynb #38e3cf14
 @patch
 def lay(self:SceneGame, sky, y, b):
     "(canvases of new objects, the same over what is around the boxes in real frames)"
@@ -349,6 +361,7 @@ class RealObjects:
             sky, idx = (send(t, self.x.device) for t in (sky, idx))
             yield to_unit(self.skies[sky]), self.x[idx], self.y[idx], self.b[idx]
 
+# %% ../nbs/09_detr_distill.ipynb #8ed92004
 class SceneGuide:
     "λ·(1 − cos) between the box probes of composed frames and the class probes, for some images of a batch"
     def __init__(self,
@@ -376,6 +389,7 @@ def play_scenes(game:SceneGame, batches:RealObjects, guide:SceneGuide, every:int
     require_finite(row, "the losses of the generator of scenes: lower lr, or lam")
     return row
 
+# %% ../nbs/09_detr_distill.ipynb #9396f770
 def new_scene_nets(data:DetectionData, # Its training split is learnt from
                    arch, widths, d_widths, z, axes, dropout, bs,
                   ) -> tuple: # (generator with its backgrounds, discriminator, batches)
@@ -401,6 +415,7 @@ def same_classes(teacher:Run, # A finished detector
         raise ValueError(f"the teacher knows {', '.join(own)}, the data {', '.join(data.classes)}: "
                          "use the teacher's own classes")
 
+# %% ../nbs/09_detr_distill.ipynb #e9541b83
 def spread_over(labels:torch.Tensor, # (n,M), −1: none
                 classes:int, # K
                 most:int, # Images
@@ -411,6 +426,7 @@ def spread_over(labels:torch.Tensor, # (n,M), −1: none
     rare = [(labels == k).any(1).nonzero()[:100, 0] for k in range(classes) if not (labels[some] == k).any()]
     return torch.cat([some, *rare]) if rare else some
 
+# %% ../nbs/09_detr_distill.ipynb #37455569
 def _parts(x, labels, boxes, size):
     "Images without their objects (uint8) and the same brought to `size`², and the objects with their labels and boxes"
     for i, l, b in zip(*(t.split(64) for t in (x, labels, boxes))):
@@ -473,6 +489,7 @@ def train_scene_generator(run,
                      'metrics': {**appraise_scenes(game.E.module, stats, T, cap, seed),
                                  'loss_d': run.log[-1]['loss_d']}, 'params': params}
 
+# %% ../nbs/09_detr_distill.ipynb #8df1c140
 def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
     "How many of the objects asked for the teacher finds, and how it looks at them"
     made = draw_scenes(G, stats, 400, seed)
@@ -480,11 +497,13 @@ def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, 
         p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
     return {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
 
+# %% ../nbs/09_detr_distill.ipynb #cf5d3142
 def _asked(model, made):
     "Share of the objects asked for that a detector finds in generated images"
     x, labels, boxes = made
     return precision_recall(detect(model, x), labels, boxes)['recall']
 
+# %% ../nbs/09_detr_distill.ipynb #a35eb9b1
 @torch.no_grad()
 def draw_scenes(G:SceneGenerator,
                 stats:dict, # Of `layout_stats`
@@ -520,6 +539,7 @@ def load_scenes(run:Run, # A finished run of `train_scene_generator`
     check_stats(w['stats'], arch['classes'])
     return load_weights(SceneGenerator(**arch), w['generator']).eval().to(pick_device()), w['stats']
 
+# %% ../nbs/09_detr_distill.ipynb #9548f4c5
 def check_stats(stats:dict, # As `layout_stats` makes them
                 classes:int, # K
                ):
@@ -549,6 +569,7 @@ class RealFrames:
         idx = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:n]
         return x[idx], labels[idx], boxes[idx]
 
+# %% ../nbs/09_detr_distill.ipynb #d835ff57
 class GanScenes:
     "Images composed by a trained generator, with the boxes asked for: no real frame leaves the owner"
     rung = 'gan'
@@ -562,6 +583,7 @@ class GanScenes:
         "`n` composed images"
         return draw_scenes(self.G, self.stats, n, seed)
 
+# %% ../nbs/09_detr_distill.ipynb #aff2b4d5
 class RenderedScenes:
     "Silhouettes on skies, drawn by a program"
     rung = 'rendered'
@@ -578,6 +600,7 @@ class RenderedScenes:
         "`n` drawn scenes"
         return draw_set(n, 1000+seed, self.shape[1:], self.objects)
 
+# %% ../nbs/09_detr_distill.ipynb #bac8e0ad
 class NoiseFrames:
     "Gaussian noise, of random smoothness"
     rung = 'noise'
@@ -618,6 +641,7 @@ def index_loss(student:dict, # Of a detector
         parts['kl'] = parts['kl']+tau**2*kl.sum(-1).mean()
     return {'loss': sum(parts.values()), **parts}
 
+# %% ../nbs/09_detr_distill.ipynb #fa39454f
 def _layers(student, teacher):
     "Pairs of layers, from the last one backwards; a dense prediction goes with the other's, if their grids agree"
     def last(o, dense):
@@ -627,6 +651,7 @@ def _layers(student, teacher):
     for s, t in zip(last(student, True), last(teacher, True)):
         if s[0].shape == t[0].shape: yield s, t
 
+# %% ../nbs/09_detr_distill.ipynb #5565a999
 def confident(out:dict, # Of a detector
               scores:torch.Tensor, # (n,Q,K), of its classes
               least:float=.3, # Score from which a prediction counts
@@ -635,6 +660,7 @@ def confident(out:dict, # Of a detector
     s, y = scores.max(-1)
     return torch.where(s >= least, y, -1), out['boxes'].float()
 
+# %% ../nbs/09_detr_distill.ipynb #8d820be4
 def told(teacher:Detector,
          x:torch.Tensor, # (n,3,H,W), uint8 or floats
          least:Share=.3, # Score from which a prediction counts
@@ -651,6 +677,7 @@ def told(teacher:Detector,
                                         stable=True)[:, :max(1, int((labels >= 0).sum(1).max()))]
     return labels.gather(1, first), boxes.gather(1, first[..., None].expand(-1, -1, 4))
 
+# %% ../nbs/09_detr_distill.ipynb #e1807904
 class ByIndex(Callback):
     "Asks the teacher about each (augmented) batch, and compares query by query"
     def __init__(self, teacher:Detector, student:Detector, tau:float=2.):
@@ -713,6 +740,7 @@ def distill_detr(run,
     metrics = {**measured(r), 'teacher_map50': best, 'kept': r['map50']/best, **asked}
     return weights, {**about, 'metrics': metrics, 'classes': r['classes'], 'params': params}
 
+# %% ../nbs/09_detr_distill.ipynb #0a814d8a
 def can_teach(teacher:Run, # A finished detector
               data:DetectionData,
              ) -> float: # Its mAP@50
@@ -728,11 +756,14 @@ SCENE_RECIPES = { # data set: how its generators are trained
     'scenes': dict(epochs=12, widths=(96, 48, 24), d_widths=(24, 48, 96), probe_every=4),
     'drones': dict(epochs=40, widths=(96, 48, 24), d_widths=(24, 48, 96), probe_every=8),
 }
+
+# %% ../nbs/09_detr_distill.ipynb #9cae02ae
 DETR_KD_RECIPES = { # data set: how students are taught
     'scenes': dict(student='detr_micro', n_images=2000, epochs=10, bs=32, lr=2e-3),
     'drones': dict(student='detr_micro', n_images=2800, epochs=12, bs=8, lr=2e-3),
 }
 
+# %% ../nbs/09_detr_distill.ipynb #1c280628
 def frame_sources(data:DetectionData, # For the rung `real`
                   shape:tuple, # (3, H, W)
                   generators:dict, # name: finished run of `train_scene_generator`
