@@ -236,7 +236,7 @@ def _agree(file, rows, raw):
     for row, said in zip(rows, raw):
         own = said.get('id')
         if not isinstance(own, (int, float, str)) or isinstance(own, bool): continue
-        first = seen.setdefault(own, row)
+        first = seen.setdefault(str(own), row)       # as ids are compared everywhere
         if first is not row and first != row:
             _fail(file, f'two annotations share the id {short_text(own)} and differ: give each its own')
 
@@ -814,6 +814,8 @@ class HubDetr(nn.Module):
                  **kw, # Arguments of `DetrConfig`, of those in `HubArch`
                 ):
         arch = hub_arch({**kw, **({} if backbone is None else {'backbone': backbone})})
+        if pretrained and backbone is not None:
+            raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
         super().__init__()
         self.net = _from_hub(pretrained, classes, kw) if pretrained else _from_config(arch, classes)
         self.width = self.net.config.d_model
@@ -828,7 +830,7 @@ class HubDetr(nn.Module):
 def freeze_stem(net:nn.Module) -> nn.Module:
     "The paper's freezing: of all, only the backbone's stem and first stage do not learn"
     for name, p in net.named_parameters():
-        p.requires_grad_(not ('backbone' in name and any(k in name for k in ('embedder', 'stages.0'))))
+        p.requires_grad_(not re.search(r'backbone.*\.(embedder|stages\.0|model\.conv1|model\.bn1|layer1)\.', name))
     return net
 
 # %% ../nbs/08_detr.ipynb #c352512c

@@ -191,15 +191,16 @@ def erase(x:torch.Tensor, # (n,3,H,W) floats
           boxes:torch.Tensor, # (n,M,4)
          ) -> torch.Tensor: # (n,3,H,W)
     "Paint over the objects from what is around them"
-    n, _, H, W = x.shape
+    H, W = x.shape[-2:]
     ys, xs = ((torch.arange(k, device=x.device)+.5)/k for k in (H, W))
     near = lambda t, c, w: (t-c[..., None]).abs() <= w[..., None]*.6
     rows, cols = near(ys, boxes[..., 1], boxes[..., 3])[..., None], near(xs, boxes[..., 0], boxes[..., 2])[..., None, :]
     hole = (rows & cols & (labels >= 0)[..., None, None]).any(1)[:, None].float()
     fill, known = x*(1-hole), 1-hole
-    while (known <= 0).any() or len(fill) == n and min(fill.shape[-2:]) > 8:
+    while max(fill.shape[-2:]) > 1 and ((known <= 0).any() or min(fill.shape[-2:]) > 8):
         fill, known = F.avg_pool2d(fill, 2, ceil_mode=True), F.avg_pool2d(known, 2, ceil_mode=True)
-    fill = F.interpolate(fill/known.clamp_min(1e-6), (H, W), mode='bilinear', align_corners=False)
+    seen = torch.where(known > 0, fill/known.clamp_min(1e-6), x.mean((2, 3), keepdim=True))
+    fill = F.interpolate(seen, (H, W), mode='bilinear', align_corners=False)
     return x*(1-hole)+fill*hole
 
 # %% ../nbs/09_detr_distill.ipynb #408bbff2
