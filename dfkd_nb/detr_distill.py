@@ -517,10 +517,11 @@ def draw_scenes(G:SceneGenerator,
     gen, device, was, parts = torch.Generator().manual_seed(seed), G.grain.device, G.training, []
     G.eval()
     labels, boxes = sample_layouts(stats, n, gen)
-    for l, b in zip(labels.split(bs), boxes.split(bs)):
-        zo, zg = torch.randn(int((l >= 0).sum()), G.z, generator=gen), torch.randn(len(l), len(G.axes), generator=gen)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)     # of the grain
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)         # of the grain
+        for l, b in zip(labels.split(bs), boxes.split(bs)):
+            zo = torch.randn(int((l >= 0).sum()), G.z, generator=gen)
+            zg = torch.randn(len(l), len(G.axes), generator=gen)
             parts.append(to_bytes(G(zo.to(device), zg.to(device), l.to(device), b.to(device))).cpu())
     G.train(was)
     return torch.cat(parts), labels, boxes
