@@ -8,8 +8,8 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'LONGEST
            'fit_names', 'own_names', 'read_config', 'read_preparation', 'class_places', 'as_trained', 'foreign_teacher',
            'adopt', 'preflight', 'nearest', 'memorisation', 'plot_memorisation', 'local_path', 'keep_apart',
            'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of', 'sweep', 'save_bundle',
-           'Bundle', 'wild_folder', 'make_source', 'WithoutData', 'match_classes', 'in_colour', 'compress',
-           'card_student', 'save_student', 'load_student', 'gan_size']
+           'Bundle', 'wild_folder', 'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes',
+           'in_colour', 'compress', 'card_student', 'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
@@ -1053,7 +1053,7 @@ SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and imag
 # Nobody knows such a teacher's data: images are inverted at all contrasts, the memory begins with drawn pictures
 TEACHER_ONLY = dict(drawn=10_000, terms=dict(vary=2.))
 
-# %% ../nbs/12_your_teacher.ipynb #4d7d27a4
+# %% ../nbs/12_your_teacher.ipynb #b8d2c32a
 def wild_folder(what:str # Such as `wild:FOLDER`
                ) -> Path:
     "The folder of a source `wild:FOLDER`; raises `ValueError` or `FileNotFoundError`"
@@ -1061,8 +1061,24 @@ def wild_folder(what:str # Such as `wild:FOLDER`
     if not folder.is_dir(): raise FileNotFoundError(f'wild:FOLDER: there is no folder {folder}')
     return folder
 
+# %% ../nbs/12_your_teacher.ipynb #18fabd89
+def wild_source(folder:Path, # Of any pictures
+                shape:tuple, # (C, H, W) that they are brought to
+                classes:int, # K of the teacher
+                mean:list, # Of its images, that the pictures are toned to
+                apart:bool=False, # Withhold every tenth picture, and its crops
+               ) -> WildSource:
+    "Foreign pictures of a folder; raises `ValueError` where it holds none"
+    def read(files, n=10_000): return toned(read_wild(folder, shape, n, files=files), mean)
+    files = list_images(folder)
+    held = files[::10][:500] if apart and len(files) > 1 else []
+    rest = sorted(set(files)-set(held))
+    return WildSource(read(rest), classes, read(held, max(len(held), 200)) if held else None)
+
+# %% ../nbs/12_your_teacher.ipynb #4d7d27a4
 def make_source(bundle:Bundle,
                 what:str='gan', # One of `SOURCES`
+                apart:bool=False, # Withhold some of a folder's pictures, to measure by
                ): # Image source
     "An image source by name; raises `ValueError` for what the bundle cannot give"
     mean, K = bundle.teacher.result['params']['mean'], len(bundle.classes)
@@ -1073,14 +1089,21 @@ def make_source(bundle:Bundle,
     if what == 'noise': return NoiseSource(bundle.shape, K)
     if what == 'drawn': return DrawnSource(bundle.shape, K, mean)
     if isinstance(what, str) and what.startswith('wild:'):
-        return WildSource(toned(read_wild(wild_folder(what), bundle.shape), mean), K)
+        return wild_source(wild_folder(what), bundle.shape, K, mean, apart)
     raise ValueError(f"unknown source {str(what)[:60]!r}: there are {', '.join(SOURCES)}")
+
+# %% ../nbs/12_your_teacher.ipynb #18e593b8
+def held_back(src:WildSource) -> WildSource: # The rest, and apart a tenth (at most 500)
+    "Withhold some pictures from students; raises `ValueError` where there are too few"
+    n = min(500, len(src.x)//10)
+    if not n: raise ValueError(f'{len(src.x)} foreign pictures are too few to withhold some of them: take at least 10')
+    return WildSource(src.x[n:], src.classes, src.x[:n])
 
 # %% ../nbs/12_your_teacher.ipynb #f6491b2d
 class WithoutData(ImageData):
     "In place of real test images: images of the source that no student learns from, labelled by the teacher"
     def __init__(self, bundle:Bundle, source, n:Count=500, seed:Seed=10**6):
-        x = source.x[:n] if source.rung == 'wild' else source.sample(n, seed)[0]
+        x = source.apart if source.rung == 'wild' else source.sample(n, seed)[0]
         y = predict(load_classifier(bundle.teacher), x).argmax(1)
         super().__init__(f'withheld {source.rung}', {'train': (x[:1], y[:1]), 'test': (x, y)}, bundle.classes)
 
@@ -1117,7 +1140,7 @@ def compress(bundle:Bundle,
         raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got '
                          f'{type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
-    src = make_source(bundle, source) if isinstance(source, str) and not alone else source
+    src = make_source(bundle, source, data is None) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
     check_arguments(invert if alone else distill, kw, 'compress')
     n = 0 if alone else kw.get('n_images', 0)
@@ -1130,8 +1153,8 @@ def compress(bundle:Bundle,
     preflight(bundle.teacher, student, shape, kw.get('bs', 64))
     if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**TEACHER_ONLY, **kw})
     if data is None:
-        data = WithoutData(bundle, src, min(500, len(src.x)//10) if src.rung == 'wild' else 500)
-        if src.rung == 'wild': src = WildSource(src.x[data.sizes['test']:], src.classes)    # no picture on both sides
+        if src.rung == 'wild' and src.apart is None: src = held_back(src)
+        data = WithoutData(bundle, src)
     return distill(bundle.teacher, src, data, student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
 
 # %% ../nbs/12_your_teacher.ipynb #ab1d97dc

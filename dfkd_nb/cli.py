@@ -259,7 +259,7 @@ def _distill(a):
     data = _data(a.data, a.size or bundle.shape[-1]) if a.data is not None else None
     if data is not None: data = match_classes(in_colour(data, bundle.shape[0]), bundle.classes)
     alone = a.source == 'teacher'
-    src = a.source if alone else make_source(bundle, a.source)
+    src = a.source if alone else make_source(bundle, a.source, apart=data is None)
     shown = (bundle.shape,) if alone else (src.shape, 64, src.sample(200, 1)[0])
     for what, how in preflight(bundle.teacher, a.student, *shown): print(f'{what}: {how}')
     if a.check: return
