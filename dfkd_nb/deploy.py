@@ -124,6 +124,15 @@ def _check(model, path, shape, normalise, tol):
             raise ValueError(f'the exported file disagrees with {model.name}: answers differ by {worst:.2g} of their '
                              f'size, allowed are {tol:g}; nothing was written')
 
+# %% ../nbs/11_deploy.ipynb #ce9f0bfa
+@contextlib.contextmanager
+def _quiet(logger):
+    "Errors alone are logged"
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try: yield
+    finally: logger.setLevel(level)
+
 # %% ../nbs/11_deploy.ipynb #fc1d9c8e
 def _exported(model, shape, normalise, path):
     "What PyTorch's exporter makes of a model, without its advice"
@@ -162,15 +171,6 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
         onnx.save(file, f'{tmp}/m.onnx')
         _check(model, f'{tmp}/m.onnx', shape, normalise, tol)
         return write_atomic(Path(path), Path(f'{tmp}/m.onnx').read_bytes())
-
-# %% ../nbs/11_deploy.ipynb #ce9f0bfa
-@contextlib.contextmanager
-def _quiet(logger):
-    "Errors alone are logged"
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try: yield
-    finally: logger.setLevel(level)
 
 # %% ../nbs/11_deploy.ipynb #e134ca33
 def _reader(images, bs):
