@@ -291,6 +291,89 @@ def test_ignored(command, given, home, tmp_path, tried, capsys):
     tried.command(f'dfkd {command} {given}, which would be ignored',
                   [*args, *more, *given.split(), '--out', tmp_path/'out'], given.split()[0][2:], capsys)
 
+def test_too_few_images(home, tmp_path, tried, capsys):
+    for more in ([], ['--check']):
+        for n in (1, 32, 63):
+            tried.command(' '.join(['dfkd distill --images', str(n), *more]),
+                          ['distill', home/'b', *NOISE, '--images', n, *more, '--out', tmp_path/'s'], '--images',
+                          capsys)
+    assert not (tmp_path/'s').exists()
+
+@pytest.mark.parametrize('source', ['noise', 'drawn', 'teacher'])
+def test_more_than_memory(source, home, tmp_path, tried, capsys, monkeypatch):
+    monkeypatch.setattr('dfkd_nb.data.memory', lambda: 300_000)
+    args = ['distill', home/'b', *NOISE[:2], '--source', source, '--out', tmp_path/'s']
+    for more in ([], ['--check']):
+        tried.command(' '.join(['dfkd distill --source', source, 'where there is too little memory', *more]),
+                      [*args, *more], 'another source, or another bundle', capsys)
+    assert not names(tmp_path)
+
+def test_more_images_than_memory(home, tmp_path, tried, capsys):
+    tried.command('dfkd distill --check of a milliard images',
+                  ['distill', home/'b', *NOISE, '--images', 10**9, '--check', '--out', tmp_path/'s'],
+                  'take fewer .--images', capsys)
+
+def test_large_generator(home):
+    from types import SimpleNamespace
+    from dfkd_nb.cli import _an_image
+    T = Bundle(home/'b').teacher
+    arch = dict(chans=1, classes=10, widths=[8]*10, z=8)
+    G = SimpleNamespace(result={'model': 'cgan', 'params': {'arch': arch, 'shape': [1, 16, 16]}})
+    bundle = SimpleNamespace(shape=(1, 16, 16), teacher=T, generator=G)
+    assert _an_image(bundle, 'gan') == 4*8*2048**2 and _an_image(bundle, 'noise') < 10**6
+
+def test_data_by_name(tmp_path, tried, capsys, monkeypatch):
+    "A folder under $DFKD_DATA is brought to 32 pixels as one in the current folder"
+    from dfkd_nb.cli import _data
+    images(tmp_path/'dd/pets', n=4)
+    monkeypatch.setenv('DFKD_DATA', str(tmp_path/'dd'))
+    assert _data('pets', None).shape[-1] == _data(str(tmp_path/'dd/pets'), None).shape[-1] == 32
+    tried('--data pets, of a folder under $DFKD_DATA, without --size', '32 pixels, as for any folder')
+
+def test_words_of_the_library(home, tmp_path, tried, capsys, monkeypatch):
+    save_file(create_net('vit_digits_teacher', 3).state_dict(), tmp_path/'w.safetensors')
+    tried.command('dfkd bundle of weights that have no normalisation of their own',
+                  ['bundle', '--teacher', 'vit_digits_teacher', '--weights', tmp_path/'w.safetensors', '--classes', 3,
+                   '--out', tmp_path/'b'], 'give --mean and --std', capsys)
+    for text, says in (('pets: pass size=…', '--size'), ('n_images is 3, less', '--images is 3')):
+        def fail(*_, text=text): raise ValueError(text)
+        monkeypatch.setattr(bundle_module, 'load_student', fail)
+        tried.command(f'what the library says as {text!r}', ['evaluate', 's', '--data', 'digits'], says, capsys)
+
+def test_options_that_contradict(home, tmp_path, tried, capsys):
+    tried.command('dfkd bundle --channels 3 of weights of one channel',
+                  ['bundle', *alone(home), '--channels', 3, '--out', tmp_path/'b'], '--channels 3.*1 channel', capsys)
+    tried.command('dfkd bundle --channels 1 of weights of one channel',
+                  ['bundle', *alone(home), '--channels', 1, '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
+    tried.command("dfkd bundle --data ''", ['bundle', *alone(home), '--data', '', '--out', tmp_path/'c'],
+                  'names no file|real images say', capsys)
+    tried.command("dfkd bundle --classes ''", ['bundle', *teacher(home), '--classes', '', '--out', tmp_path/'c'],
+                  'classes', capsys)
+
+def test_endings(home, tmp_path, tried, capsys):
+    Image.new('L', (16, 16)).save(tmp_path/'x.png')
+    before = names(tmp_path)
+    for name in ('x.txt', 'x', 'x.onnx.bak', '.onnx'):
+        tried.command(f'dfkd export --out {name}', ['export', home/'s', '--out', tmp_path/name], 'end in .onnx', capsys)
+    for name in ('p.jpg', 'p', 'p.png.txt'):
+        tried.command(f'dfkd probe --out {name}', ['probe', home/'b', tmp_path/'x.png', '--out', tmp_path/name],
+                      'end in .png', capsys)
+    assert names(tmp_path) == before
+    for name in ('p.PNG', 'q.Svg'):
+        tried.command(f'dfkd probe --out {name}', ['probe', home/'b', tmp_path/'x.png', '--out', tmp_path/name],
+                      'drawn in', capsys, code=0)
+    assert Image.open(tmp_path/'p.PNG').format == 'PNG'
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='a current folder cannot be removed there')
+def test_no_current_folder(home, tmp_path, tried):
+    (tmp_path/'gone').mkdir()
+    code = f'import os; os.chdir({str(tmp_path/"gone")!r}); os.rmdir(os.getcwd()); {DFKD[-1]}'
+    env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
+    for args in (['distill', home/'b', *NOISE, '--out', tmp_path/'x'], ['evaluate', home/'s', '--data', 'digits']):
+        got = subprocess.run([*DFKD[:-1], code, *map(str, args)], capture_output=True, text=True, env=env)
+        assert got.returncode == 2 and 'current folder was removed' in got.stderr and got.stderr.count('\n') == 1
+        tried(f'dfkd {args[0]} in a folder that was removed', f'exit code 2: {got.stderr}')
+
 WRONG = {
     'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
     'an address for a bundle': (['distill', 'https://example.org/b', *NOISE, '--out', '{tmp}/x'], 'is an address'),
