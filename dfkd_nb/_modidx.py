@@ -197,6 +197,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'dfkd_nb.cli._options_others': ('cli.html#_options_others', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._parser': ('cli.html#_parser', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._picture': ('cli.html#_picture', 'dfkd_nb/cli.py'),
+                             'dfkd_nb.cli._pictures': ('cli.html#_pictures', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._pixels': ('cli.html#_pixels', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._plain': ('cli.html#_plain', 'dfkd_nb/cli.py'),
                              'dfkd_nb.cli._probe': ('cli.html#_probe', 'dfkd_nb/cli.py'),

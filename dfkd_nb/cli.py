@@ -355,11 +355,19 @@ def _room(a, bundle):
                    do if alone else f'take fewer (--images), {do[5:]}')
 
 # %% ../nbs/13_cli.ipynb #79b476e8
+def _pictures(source):
+    "The folder of a source `wild:FOLDER`, which holds pictures"
+    from dfkd_nb.bundle import wild_folder
+    from dfkd_nb.data import list_images
+    folder = wild_folder(source)
+    if not list_images(folder): raise ValueError(f'{source}: {folder} holds no pictures')
+    return folder
+
 def _distill(a):
     from dfkd_nb.bundle import Bundle, free_place, in_colour, local_path, make_source, match_classes, preflight
-    from dfkd_nb.bundle import compress, save_student, sweep, wild_folder
+    from dfkd_nb.bundle import compress, save_student, sweep
     path = local_path(a.bundle, 'the bundle')
-    inputs = [path, *_existing(a.data, wild_folder(a.source) if a.source.startswith('wild:') else None)]
+    inputs = [path, *_existing(a.data, _pictures(a.source) if a.source.startswith('wild:') else None)]
     out = free_place(a.out, '--out', inputs)
     root = _work_of(out, a.command, None, inputs)
     bundle = Bundle(path)

@@ -366,8 +366,8 @@ def test_endings(home, tmp_path, tried, capsys):
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='a current folder cannot be removed there')
 def test_no_current_folder(home, tmp_path, tried):
-    (tmp_path/'gone').mkdir()
-    code = f'import os; os.chdir({str(tmp_path/"gone")!r}); os.rmdir(os.getcwd()); {DFKD[-1]}'
+    gone = str(tmp_path/'gone')
+    code = f'import os; os.mkdir({gone!r}); os.chdir({gone!r}); os.rmdir({gone!r}); {DFKD[-1]}'
     env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
     for args in (['distill', home/'b', *NOISE, '--out', tmp_path/'x'], ['evaluate', home/'s', '--data', 'digits']):
         got = subprocess.run([*DFKD[:-1], code, *map(str, args)], capture_output=True, text=True, env=env)
@@ -375,7 +375,7 @@ def test_no_current_folder(home, tmp_path, tried):
         tried(f'dfkd {args[0]} in a folder that was removed', f'exit code 2: {got.stderr}')
 
 WRONG = {
-    'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
+    'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'holds no bundle'),
     'an address for a bundle': (['distill', 'https://example.org/b', *NOISE, '--out', '{tmp}/x'], 'is an address'),
     'an unknown student': (['distill', '{home}/b', '--student', 'vit_smal', '--out', '{tmp}/x', '--source', 'noise'],
                            'unknown model'),
