@@ -625,9 +625,11 @@ def _processor(sides, shortest, longest):
     "transformers' preparation of images: one size for all, padded where sides differ; and their factors"
     ks = np.minimum(shortest/sides.min(1), longest/sides.max(1))
     hs, ws = np.round(sides*ks[:, None]).astype(int).T.tolist()
+    kept = sides*(np.round(sides.min(1)*ks) == sides.min(1))[:, None]      # transformers leaves these as they are
+    room = np.maximum([max(hs)+1, max(ws)+1], kept.max(0)).tolist()
     from transformers import DetrImageProcessor
     size = {'shortest_edge': shortest, 'longest_edge': longest}
-    pad = {'height': max(hs)+1, 'width': max(ws)+1} if len({*zip(hs, ws)}) > 1 else None
+    pad = dict(zip(('height', 'width'), room)) if len({*zip(hs, ws)}) > 1 else None
     return DetrImageProcessor(size=size, do_rescale=False, do_normalize=False, do_convert_annotations=True, do_pad=True,
                               pad_size=pad), ks
 
