@@ -611,9 +611,9 @@ def _read_whole(files, shape, n, dropped):
             dropped['files that cannot be read'] = dropped.get('files that cannot be read', 0)+1
             continue
         whole.append(_middle(im, shape))
-        if len(kept) < 200 and min(im.size) > 8:
+        if len(kept) < 200:
             im.thumbnail((1024, 1024))
-            kept.append(im)
+            if min(im.size) > 8: kept.append(im)                   # a long and thin one may not be any more
     return whole, kept
 
 # %% ../nbs/10_ladder.ipynb #46589f86
