@@ -933,12 +933,19 @@ def _alive(pid):
     except OSError: pass
     return True
 
+def _only_parts(folder):
+    "Whether there is nothing in a folder but what a bundle or a student is of"
+    names = {f.relative_to(folder).as_posix() for f in folder.rglob('*')}
+    cards = {'card.yaml', 'student.yaml', 'bundle.yaml', *FILES, *PARTS}
+    return names <= cards | {f'{part}/{f}' for part in PARTS for f in FILES}
+
 def sweep(out:Path # Place that a killed process was about to write
          ):
     "Remove what a process that is no more left beside `out`"
     for f in out.parent.glob(f'.{glob.escape(out.name)}.*') if out.parent.is_dir() else ():
         pid = re.fullmatch(r'\d+', f.name.removeprefix(f'.{out.name}.'))
-        if pid and f.is_dir() and not f.is_symlink() and not _alive(int(pid[0])): shutil.rmtree(f, ignore_errors=True)
+        left = pid and f.is_dir() and not f.is_symlink() and not _alive(int(pid[0]))
+        if left and _only_parts(f): shutil.rmtree(f, ignore_errors=True)
 
 # %% ../nbs/12_your_teacher.ipynb #2b14029b
 @contextlib.contextmanager

@@ -195,6 +195,15 @@ def test_file_that_comes_meanwhile(home, tmp_path, tried, capsys, monkeypatch):
     assert 'thesis.tex' in capsys.readouterr().err and (tmp_path/'m.work/teacher/thesis.tex').exists()
     tried('a file that comes into the work folder meanwhile', 'stays, and is named')
 
+def test_hidden_folder_of_the_user(home, tmp_path, tried):
+    (tmp_path/'.m.999999998').mkdir()                   # no process has this number
+    (tmp_path/'.m.999999998/thesis.tex').write_text('mine')
+    (tmp_path/'.m.999999999/teacher').mkdir(parents=True)
+    (tmp_path/'.m.999999999/teacher/weights.safetensors').touch()
+    assert main(['bundle', *alone(home), '--out', str(tmp_path/'m')]) == 0
+    assert (tmp_path/'.m.999999998/thesis.tex').exists() and not (tmp_path/'.m.999999999').exists()
+    tried('a folder .m.999999998 of the user beside --out m', 'stays; one that a killed process left is removed')
+
 def test_empty_folder_for_work_stays(home, tmp_path):
     (tmp_path/'m.work').mkdir()
     assert main(['bundle', *alone(home), '--out', str(tmp_path/'m')]) == 0
