@@ -826,10 +826,10 @@ class HubDetr(nn.Module):
                  **kw, # Arguments of `DetrConfig`, of those in `HubArch`
                 ):
         arch = hub_arch({**kw, **({} if backbone is None else {'backbone': backbone})})
-        if pretrained and backbone is not None:
-            raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
         super().__init__()
         self.net = _from_hub(pretrained, classes, kw) if pretrained else _from_config(arch, classes)
+        if pretrained and backbone is not None:
+            raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
         self.width = self.net.config.d_model
         (thaw if (not pretrained if scratch is None else scratch) else freeze_stem)(self.net)
     def forward(self, x):
