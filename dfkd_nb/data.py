@@ -11,7 +11,7 @@ __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'S
            'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
-import math, os, stat, unicodedata, warnings, zipfile
+import math, os, re, stat, unicodedata, warnings, zipfile
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -117,7 +117,8 @@ def as_names(names, # K texts, bytes in UTF-8, or whole numbers
             ) -> list: # K texts
     "Names of classes as texts; raises `ValueError` for those that are none, or that are the same"
     one = isinstance(names, (str, bytes, dict)) or not hasattr(names, '__iter__') or getattr(names, 'ndim', 1) != 1
-    names = [] if one else list(islice(names.tolist() if hasattr(names, 'tolist') else names, MOST_CLASSES+1))
+    if not one and hasattr(names, 'tolist'): names = names[:MOST_CLASSES+1].tolist()
+    names = [] if one else list(islice(names, MOST_CLASSES+1))
     if not 1 <= len(names) <= MOST_CLASSES: raise ValueError(f'{name} must be a list of 1 to {MOST_CLASSES:,} names')
     try: names = [n.decode() if isinstance(n, bytes) else n for n in names]
     except UnicodeDecodeError: raise ValueError(f'{name} must be text in UTF-8') from None
@@ -291,8 +292,9 @@ def _eight_bits(a, sixteen=False):
     low, high = float(a.min()), float(a.max())
     whole = a.dtype.kind in 'iu'
     a = a.astype(np.float64)
-    if low >= 0 and high <= 1 and not whole: a = a*255
-    elif sixteen or (low >= 0 and whole and 255 < high <= 65535): a = a/257
+    if not whole and (low >= 0 and high <= 255 or low >= -1e-3 and high <= 1+1e-3):
+        return _from_floats(torch.from_numpy(a), 'its values', False).numpy()
+    if sixteen or (low >= 0 and whole and 255 < high <= 65535): a = a/257
     elif low < 0 or high > 255: a = (a-low)/max(high-low, 1e-300)*255
     return np.round(a).astype(np.uint8)
 
@@ -306,6 +308,13 @@ def _over_white(im):
     white = Image.new('RGBA', im.size, 'white')
     return Image.alpha_composite(white, im.convert('RGBA')).convert('RGB')
 
+# %% ../nbs/01_data.ipynb #296646d8
+def _levels(im):
+    "The numbers of a picture of more than 8 bits a channel, and whether white is the lowest of them"
+    a, tags = np.asarray(im), getattr(im, 'tag_v2', {})
+    unsigned = im.mode == 'I' and tags.get(258) == (32,) and tags.get(339, (1,)) == (1,)
+    return a.view(np.uint32) if unsigned else a, tags.get(262) == 0
+
 # %% ../nbs/01_data.ipynb #22f7fc0a
 def flat_image(im, # PIL image, in any mode
                mode:str|None='RGB', # 'RGB', 'L' (grey), or None: grey where the file is
@@ -313,9 +322,10 @@ def flat_image(im, # PIL image, in any mode
     "A picture in 8 bits a channel, what is transparent over white"
     grey = im.mode in ('1', 'L', 'LA', 'La') or im.mode[0] in 'IF'
     if im.mode[0] in 'IF':
-        levels = np.asarray(im)
+        levels, white_is_zero = _levels(im)
         hidden = im.info.get('transparency')
-        eight = _eight_bits(levels, im.mode[:4] == 'I;16' or im.format == 'PPM')
+        eight = _eight_bits(levels, im.mode[:4] == 'I;16' or (im.mode, im.format) == ('I', 'PPM'))
+        if white_is_zero: eight = 255-eight
         im = Image.fromarray(eight if hidden is None else np.where(levels == hidden, np.uint8(255), eight))
     elif im.has_transparency_data: im = _over_white(im)
     im = im.convert('L' if grey else 'RGB')
@@ -471,6 +481,7 @@ def _require_array(z, name, entry):
         shape, _, dtype = read(f)
         begins = f.tell()
     if dtype.hasobject: raise ValueError(f'{name} holds Python objects, which are not read: save plain numbers')
+    if not dtype.itemsize: raise ValueError(f'{name} holds values of 0 bytes each ({dtype}), any number of them')
     said, there = math.prod(shape)*dtype.itemsize, entry.file_size-begins
     if min(shape, default=0) < 0 or said != there:
         raise ValueError(f'{name} says that it has {said:,} bytes, and {there:,} are there')
@@ -598,18 +609,33 @@ def _stack(pictures, channels):
     return np.stack([p if p.ndim == 3 else np.repeat(p[...,None], 3, 2) for p in pictures]).transpose(0, 3, 1, 2)
 
 # %% ../nbs/01_data.ipynb #91c4a177
-SPLITS = {'train': 'train', 'test': 'test', 'valid': 'valid', 'val': 'valid', 'validation': 'valid'} # folder -> split
+SPLITS = { # split -> how a folder of it may be called, but for case, digits, punctuation and words such as `set`
+    'train': 'train(ing)?|trn',
+    'test': 'test(ing)?|tst',
+    'valid': 'val(id(ation|ating)?)?|dev(el(opment)?)?|eval(uation)?'}
+_BESIDE = '(set|data|images?|imgs?|pictures?|photos?|samples?|splits?|folder)*'
+
+def _split_of(name):
+    "The split that the name of a folder plainly says, or None"
+    word = re.sub(r'[\W\d_]', '', name.lower())
+    return next((s for s,spelt in SPLITS.items() if re.fullmatch(f'{_BESIDE}({spelt}){_BESIDE}', word)), None)
+
+# %% ../nbs/01_data.ipynb #d4963ea3
+def _only_splits(folders, named):
+    "Whether folders are plainly splits, though one is missing: by their names, or train by its name and all by content"
+    inside = [{g.name for g in list_folder(f, {})[0]} for f in folders] if named else []
+    if len(named) == len(folders): return len(named) > 1 or any(inside)
+    return 'train' in (_split_of(f.name) for f in named) and bool(inside[0]) and all(i == inside[0] for i in inside)
 
 def _split_folders(path, dropped):
     "split -> folder, for a folder that is divided into splits; else nothing"
     folders, _ = list_folder(path, {})
-    named = [f for f in folders if f.name in SPLITS]
-    splits = {SPLITS[f.name]: f for f in named}
-    divided = {'train', 'test'} <= splits.keys()
-    only = len(named) == len(folders) > 1 and 'train' in splits and list_folder(splits['train'], {})[0]
-    if not divided and not only: return {}
-    names = ', '.join(f.name for f in named)
-    if not divided: raise ValueError(f'{shown(path)} has {names}, but no test: add or rename a folder')
+    named = [f for f in folders if _split_of(f.name)]
+    splits = {_split_of(f.name): f for f in named}
+    missing = [s for s in ('train', 'test') if s not in splits]
+    if missing and not _only_splits(folders, named): return {}
+    names = ', '.join(shown(f.name) for f in named)
+    if missing: raise ValueError(f"{shown(path)} has {names}, but no {' or '.join(missing)}: add or rename a folder")
     if len(splits) < len(named): raise ValueError(f'{shown(path)} has {names}: two of them for one split, remove one')
     dropped['folders beside the splits'] = len(folders)-len(named)
     return splits

@@ -534,7 +534,7 @@ def _load_frames(records, processor):
     for i in tqdm(range(0, len(records), 64), desc='reading frames', leave=False):
         some = records[i:i+64]
         o = processor(images=[_frame(r) for r in some], annotations=[_as_coco(j, r) for j,r in enumerate(some)],
-                      return_tensors='pt')
+                      return_tensors='pt', input_data_format='channels_last')    # else 3 rows would pass for colours
         labels, boxes = ([t[k] for t in o['labels']] for k in ('class_labels', 'boxes'))
         parts.append(pack_boxes(o['pixel_values'].round().clamp(0, 255).byte(), [l.tolist() for l in labels], boxes))
     M = max(p[1].shape[1] for p in parts)
@@ -625,11 +625,21 @@ def _processor(sides, shortest, longest):
     "transformers' preparation of images: one size for all, padded where sides differ; and their factors"
     ks = np.minimum(shortest/sides.min(1), longest/sides.max(1))
     hs, ws = np.round(sides*ks[:, None]).astype(int).T.tolist()
+    kept = sides*(np.round(sides.min(1)*ks) == sides.min(1))[:, None]      # transformers leaves these as they are
+    room = np.maximum([max(hs)+1, max(ws)+1], kept.max(0)).tolist()
     from transformers import DetrImageProcessor
     size = {'shortest_edge': shortest, 'longest_edge': longest}
-    pad = {'height': max(hs)+1, 'width': max(ws)+1} if len({*zip(hs, ws)}) > 1 else None
+    pad = dict(zip(('height', 'width'), room)) if len({*zip(hs, ws)}) > 1 else None
     return DetrImageProcessor(size=size, do_rescale=False, do_normalize=False, do_convert_annotations=True, do_pad=True,
                               pad_size=pad), ks
+
+# %% ../nbs/08_detr.ipynb #e8e2acee
+def _require_both_sides(records, sides, longest):
+    "Raise where the short side of a picture would be rounded to no pixel"
+    for i in np.flatnonzero(longest*sides.min(1) <= .5*sides.max(1)):
+        h, w = sides[i]
+        _fail(records[i]['file'], f'has {w}×{h} pixels, and brought to {longest} pixels nothing would be left of the '
+                                  'short side: crop it, or leave it out')
 
 # %% ../nbs/08_detr.ipynb #eebcf51d
 def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under `DFKD_DATA`), laid out as in `LAYOUTS`
@@ -664,7 +674,9 @@ def _from_coco(folder, places, shortest, longest):
     classes = _classes(files, read)
     for s,(_, _, n) in read.items(): say_dropped(files[s], {LEFT_OUT[k]: n[k] for k in LEFT_OUT})
     records = [r for rs,_,_ in read.values() for r in rs]
-    processor, ks = _processor(np.array([(r['height'], r['width']) for r in records]), shortest, longest)
+    sides = np.array([(r['height'], r['width']) for r in records])
+    _require_both_sides(records, sides, longest)
+    processor, ks = _processor(sides, shortest, longest)
     about = {'files': {s: hashlib.sha256(f.read_bytes()).hexdigest()[:16] for s,f in files.items()},
              'bytes': sum(r['file'].stat().st_size for r in records),
              'shortest': shortest, 'longest': longest, 'met': {s: n for s,(_, _, n) in read.items()}}
@@ -814,10 +826,10 @@ class HubDetr(nn.Module):
                  **kw, # Arguments of `DetrConfig`, of those in `HubArch`
                 ):
         arch = hub_arch({**kw, **({} if backbone is None else {'backbone': backbone})})
-        if pretrained and backbone is not None:
-            raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
         super().__init__()
         self.net = _from_hub(pretrained, classes, kw) if pretrained else _from_config(arch, classes)
+        if pretrained and backbone is not None:
+            raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
         self.width = self.net.config.d_model
         (thaw if (not pretrained if scratch is None else scratch) else freeze_stem)(self.net)
     def forward(self, x):

@@ -611,9 +611,9 @@ def _read_whole(files, shape, n, dropped):
             dropped['files that cannot be read'] = dropped.get('files that cannot be read', 0)+1
             continue
         whole.append(_middle(im, shape))
-        if len(kept) < 200 and min(im.size) > 8:
+        if len(kept) < 200:
             im.thumbnail((1024, 1024))
-            kept.append(im)
+            if min(im.size) > 8: kept.append(im)                   # a long and thin one may not be any more
     return whole, kept
 
 # %% ../nbs/10_ladder.ipynb #46589f86
@@ -621,6 +621,7 @@ def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
               shape:tuple, # (C, H, W) that they are brought to
               n:Count=10_000, # Images wanted: squares of whole pictures; where there are few, `random_crops` as well
               seed:Seed=0,
+              files:list|None=None, # Those of its pictures that are read; default: all
              ) -> torch.Tensor: # uint8 (n,C,H,W)
     "Pictures of a folder, without labels; a warning says what was left out. Raises `ValueError` where there are none"
     check_arguments(read_wild, dict(folder=folder, n=n, seed=seed))
@@ -628,7 +629,7 @@ def read_wild(folder:str|Path, # Any folder; pictures in sub-folders count too
     if not str(folder).strip() or not os.path.isdir(folder):
         raise ValueError(f"'{shown(folder)}' holds no pictures: it is not a folder")
     dropped = {}
-    files = list_images(folder, dropped)
+    if files is None: files = list_images(folder, dropped)
     if not files: raise ValueError(f"{shown(folder)} holds no pictures ({', '.join(ENDINGS)})")
     size = 2*min(n, len(files))*math.prod(shape)
     require_memory(size, f'{shown(folder)}: {n:,} pictures', 'take fewer or smaller ones')
@@ -645,8 +646,10 @@ class WildSource:
     def __init__(self,
                  x:torch.Tensor, # uint8 (n,C,H,W), such as of `read_wild`
                  classes:Count, # K of the teacher
+                 apart:torch.Tensor|None=None, # uint8 (m,C,H,W): other pictures, which no student sees
                 ):
         self.x = as_images(x, 'foreign pictures')
+        self.apart = None if apart is None else as_images(apart, 'pictures that are withheld')
         self.shape = tuple(self.x.shape[1:])
         self.classes = check_value(Count, classes, 'wild: classes')
     @property

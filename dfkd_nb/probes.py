@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['TAKE', 'TIMM_NETS', 'TIMM_BLOCKS', 'HF_KINDS', 'HF_RELATIVE', 'Block', 'PROBES', 'Probe', 'full_attention',
-           'check_probe', 'gram_row', 'row_of', 'resize_probe', 'attention_probes', 'crossings', 'partial_correlation',
-           'class_probes']
+           'require_float32', 'check_probe', 'gram_row', 'row_of', 'resize_probe', 'attention_probes', 'crossings',
+           'partial_correlation', 'class_probes']
 
 # %% ../nbs/03_probes.ipynb #6bbcbeae
-import copy, torch, torchvision, torch.nn.functional as F
+import contextlib, copy, torch, torchvision, torch.nn.functional as F
 from typing import Annotated, Literal
 from pydantic import Field
 from timm.models import deit, vision_transformer
@@ -40,6 +40,12 @@ def _plain(net, modules, known, what='attention'):
     if odd:
         raise _refused(net, f'its {what} ({odd}) is not the plain one that a probe follows, as with relative positions')
 
+# %% ../nbs/03_probes.ipynb #afe6734f
+def _unchanged(net, a, **plain):
+    "Raise `ValueError` unless an attention module has these settings, as far as it has them at all"
+    odd = next((k for k,v in plain.items() if type(x := getattr(a, k, v)) is not type(v) or x != v), None)
+    if odd: raise _refused(net, f'its attention ({type(a).__name__}) has another {odd} than that which a probe follows')
+
 # %% ../nbs/03_probes.ipynb #b56e3baa
 TIMM_NETS = (vision_transformer.VisionTransformer, deit.VisionTransformerDistilled)
 TIMM_BLOCKS = (vision_transformer.Block, vision_transformer.ResPostBlock)
@@ -51,6 +57,8 @@ def _timm(net):
     _plain(net, [net], TIMM_NETS, 'kind of network')
     _plain(net, net.blocks, TIMM_BLOCKS, 'block')
     _plain(net, attns, (vision_transformer.Attention,))
+    for a in attns:
+        if a.fused_attn: _unchanged(net, a, scale=a.head_dim**-.5)
     def row(a):
         def hook(m, args, out, keep):
             q, k, _ = out.unflatten(-1, (3, a.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
@@ -58,11 +66,20 @@ def _timm(net):
         return ((a.qkv, hook),)
     return [row(a) for a in attns], list(net.blocks), net.num_prefix_tokens
 
+# %% ../nbs/03_probes.ipynb #a8d5ce99
+def _usual(net, a):
+    "Raise `ValueError` unless an attention module of PyTorch is set as torchvision sets it"
+    _unchanged(net, a, batch_first=True, add_zero_attn=False, bias_k=None, bias_v=None, _qkv_same_embed_dim=True,
+               head_dim=a.embed_dim//max(1, a.num_heads))
+    if a.in_proj_bias is None: raise _refused(net, f'its attention ({type(a).__name__}) has no bias')
+
 # %% ../nbs/03_probes.ipynb #74385048
 def _torchvision(net):
     layers = list(net.encoder.layers)
     _plain(net, [net], (torchvision.models.VisionTransformer,), 'kind of network')
+    _plain(net, layers, (torchvision.models.vision_transformer.EncoderBlock,), 'block')
     _plain(net, [l.self_attention for l in layers], (nn.MultiheadAttention,))
+    for l in layers: _usual(net, l.self_attention)
     def row(a):
         def hook(m, args, out, keep):
             x = args[0] # LayerNorm has been applied; one projection holds q, k and v
@@ -101,6 +118,11 @@ def _hf_attentions(net):
     known = all(type(m).__name__ in names and type(m).__module__ == home for m in attns)
     if not known or len(attns) != config.num_hidden_layers:
         raise _refused(net, 'its attention is not that of its type')
+    for a in attns:
+        heads = config.num_attention_heads
+        size = _query(a).out_features//max(1, heads)
+        _unchanged(net, a, num_attention_heads=heads, head_dim=size, attention_head_size=size, scaling=size**-.5,
+                   is_causal=False)
     return attns
 
 # %% ../nbs/03_probes.ipynb #ed8ea858
@@ -115,7 +137,8 @@ def _hugging_face(net):
             q = state.pop('q')
             keep(_row(q, _heads(out, heads), q.shape[-1]**-.5))
         return (_query(a), on_query), (_key(a), on_key)
-    layers = next(m for m in net.modules() if isinstance(m, nn.ModuleList) and len(m) == len(attns))
+    layers = next((m for m in net.modules() if isinstance(m, nn.ModuleList) and len(m) == len(attns)), None)
+    if layers is None: raise _refused(net, 'its blocks are in no list')
     distilled = getattr(emb, 'distillation_token', None) is not None
     prefix = 1+distilled+(getattr(net.config, 'num_register_tokens', 0) or 0)
     return [row(a) for a in attns], list(layers), prefix
@@ -142,6 +165,7 @@ class Probe:
                 ):
         self.net = getattr(model, 'net', model)
         hooks, blocks, self.prefix = _parts(self.net)
+        if not hooks: raise _refused(self.net, 'it has no blocks')
         if block != 'mean' and not (type(block) is int and -len(hooks) <= block < len(hooks)):
             raise ValueError(f"block must be 'mean' or a number below {len(hooks)}, got {block!r}")
         self.which = range(len(hooks)) if block == 'mean' else [range(len(hooks))[block]]
@@ -219,12 +243,19 @@ def _full_torchvision(net, x):
     return kept
 
 # %% ../nbs/03_probes.ipynb #97c5d0d3
-def _full_hugging_face(net, x):
+def _eager_copy(net, device):
     config = copy.deepcopy(net.config)
     config._attn_implementation = 'eager'
-    with torch.random.fork_rng(devices=[]): eager = type(net)(config).to(x.device).eval()
+    with torch.random.fork_rng(devices=[]): eager = type(net)(config).to(device).eval()
     eager.load_state_dict(net.state_dict())
-    return list(eager(x, output_attentions=True).attentions)
+    return eager
+
+def _full_hugging_face(net, x):
+    if any('Sdpa' in type(m).__name__ for m in net.modules()): net = _eager_copy(net, x.device)
+    was = net.config._attn_implementation
+    net.config._attn_implementation = 'eager'
+    try: return list(net(x, output_attentions=True).attentions)
+    finally: net.config._attn_implementation = was
 
 # %% ../nbs/03_probes.ipynb #8ab8b95a
 @torch.no_grad()
@@ -236,6 +267,20 @@ def full_attention(net:nn.Module, # A network that `Probe` takes
     if hasattr(net, 'encoder') and hasattr(net, 'class_token'): return _full_torchvision(net, x)
     return _full_hugging_face(net, x)
 
+# %% ../nbs/03_probes.ipynb #c088164e
+def require_float32(model:Classifier):
+    "Raise `ValueError` for a network with weights of another precision"
+    odd = next((p.dtype for p in model.parameters() if p.is_floating_point() and p.dtype != torch.float32), None)
+    if odd: raise ValueError(f'{model.name}: its weights are {odd}, and images are float32 here: call .float() first')
+
+@contextlib.contextmanager
+def _on_a_random_image(name):
+    try: yield
+    except (ValueError, MemoryError, torch.OutOfMemoryError): raise
+    except Exception as e:
+        why = ' '.join(str(e).split())[:160] or type(e).__name__
+        raise ValueError(f'{name}: it fails on a random image ({why}): see that it answers images') from None
+
 # %% ../nbs/03_probes.ipynb #92975c86
 @torch.no_grad()
 def check_probe(model:Classifier, # In eval mode
@@ -243,15 +288,17 @@ def check_probe(model:Classifier, # In eval mode
                ) -> float: # That difference
     "Hold the probe of every block against the full attention, on one random image; raises `ValueError`"
     name, size = model.name, model.size or 32
+    require_float32(model)
     x = torch.rand(1, model.chans or 3, size, size, generator=torch.Generator().manual_seed(0))
     x = x.to(next(model.parameters()).device)
-    with Probe(model, 'mean') as p: model(x)
+    with _on_a_random_image(name), Probe(model, 'mean') as p: model(x)
     rows = torch.stack([p.row(i) for i in p.which])
     if not rows.isfinite().all():
         raise ValueError(f'{name}: its attention is not finite on a random image; its weights are damaged')
     if (rows.sum(-1)-1).abs().max() > eps:
         raise ValueError(f'{name}: its rows of attention do not sum to one, so that they are no attention')
-    full = torch.stack([a[:,:,0].mean(1) for a in full_attention(model.net, model.prepare(x))])
+    with _on_a_random_image(name):
+        full = torch.stack([a[:,:,0].mean(1) for a in full_attention(model.net, model.prepare(x))])
     off = (rows-full).abs().max().item() if rows.shape == full.shape else 1.
     if off > eps:
         raise ValueError(f'{name}: its probe differs from its full attention by {off:.2g}; it computes another one')
@@ -296,6 +343,7 @@ def attention_probes(model:Classifier, # In eval mode
                     ) -> torch.Tensor: # (n,N), on the CPU
     "Attention probes of many images"
     check_arguments(attention_probes, locals())
+    require_float32(model)
     device, res = next(model.parameters()).device, []
     with Probe(model, block, tokens=probe == 'gram') as p, autocast(pick_dtype(model.width, device), device):
         for b in x.split(bs):

@@ -11,7 +11,7 @@ __all__ = ['ARGUMENTS', 'RESULT', 'MANIFEST', 'OURS', 'CHECKPOINT', 'STAGES', 'F
            'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'figure_menu', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
-import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, subprocess, time, warnings
+import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, stat, subprocess, time, warnings
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -353,6 +353,15 @@ def _write_manifest(folder, stage, key, files):
     said = {'format': 1, 'stage': stage, 'key': key, 'files': files}
     return write_atomic(folder/'manifest.json', json.dumps(said, indent=1))
 
+# %% ../nbs/00_runs.ipynb #f8e14bca
+def _require_lock(file):
+    "Raise where a folder, a link or a pipe stands in the place of a lock file"
+    try: mode = os.lstat(file).st_mode
+    except OSError: return
+    if stat.S_ISREG(mode): return
+    what = 'a folder' if stat.S_ISDIR(mode) else 'a link' if stat.S_ISLNK(mode) else 'no plain file'
+    raise ValueError(f'{file} is {what}, and the lock of this run must be a file there: remove it, or move it away')
+
 # %% ../nbs/00_runs.ipynb #1011b9e5
 @contextmanager
 def alone(run:Run, # A run, also one whose folder is not there yet
@@ -362,6 +371,7 @@ def alone(run:Run, # A run, also one whose folder is not there yet
     lock = FileLock(f'{run.path}.lock', is_singleton=True)      # within a process the holder may enter again
     try:
         run.path.parent.mkdir(parents=True, exist_ok=True)
+        _require_lock(lock.lock_file)
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout: raise
     except OSError as e:
@@ -414,22 +424,32 @@ def set_aside(self:Run,
 OURS = re.compile(r'(weights|checkpoint|snapshot-\d+)\.safetensors|(run|manifest|result)\.json') # files of a run
 
 @patch
+def half_written(self:Run) -> list: # Paths
+    "The run's own files that `write_atomic` did not finish"
+    named = ((p, re.fullmatch(r'(.+)\.\d+\.part', p.name)) for p in self.path.glob('*.part'))
+    return [p for p,m in named if m and OURS.fullmatch(m[1])]
+
+@patch
 def make_ready(self:Run):
     "Sweep what a killed process has left, and set a folder aside that cannot be worked in"
     if not os.path.lexists(self.path): return
     try:
         if self.path.is_symlink() and not self.path.exists(): return self.set_aside('it is a link to nowhere')
+        if self.path.is_symlink():
+            raise ValueError(f'run folder {self.path} is a link to {self.path.resolve()}, and an unfinished run is not '
+                             'written through a link: remove the link, or move the folder here')
         for f in list(os.scandir(self.path)):
             if OURS.fullmatch(f.name) and not f.is_file(follow_symlinks=False):
                 return self.set_aside(f'{f.name} is no file')
-            if f.name.endswith('.part'): os.unlink(f)
+        for p in self.half_written(): p.unlink()
     except OSError as e: self.set_aside(f'it cannot be read: {e.strerror}')
 
 # %% ../nbs/00_runs.ipynb #e7219ea6
 @patch
 def sweep(self:Run):
     "Remove what a process has left that was killed at the very end of a run: its checkpoint, and its lock"
-    left = [self.path/'checkpoint.safetensors', *self.path.glob('*.part')]
+    if self.path.is_symlink(): return
+    left = [self.path/'checkpoint.safetensors', *self.half_written(), Path(f'{self.path}.begun')]
     if not any(map(os.path.lexists, (*left, f'{self.path}.lock'))): return
     try:
         with alone(self, wait=False):
@@ -619,8 +639,8 @@ def look_at_log(self:Run,
 def give_up(self:Run):
     "Remove what an unfinished run has kept: going on from it would end the same"
     if world()[0] > 0 or not self.path.is_dir(): return
-    for pattern in ('checkpoint.safetensors', 'snapshot-*.safetensors', '*.part'):
-        for f in self.path.glob(pattern): f.unlink(missing_ok=True)
+    for f in (self.path/'checkpoint.safetensors', *self.snapshots.values(), *self.half_written()):
+        f.unlink(missing_ok=True)
     if not any(self.path.iterdir()): self.path.rmdir()
 
 # %% ../nbs/00_runs.ipynb #33b6c1d1
@@ -740,16 +760,38 @@ def stage(name:str, # Name of the stage, which names the folder and the `stage` 
         return staged
     return deco
 
+# %% ../nbs/00_runs.ipynb #d1ecc55a
+def _launch():
+    "What the processes of one launch have in common, and those of another do not"
+    names = ('MASTER_ADDR', 'MASTER_PORT', 'TORCHELASTIC_RUN_ID', 'TORCHELASTIC_RESTART_COUNT')
+    one = os.environ.get('LOCAL_WORLD_SIZE') == os.environ.get('WORLD_SIZE')         # all on one machine
+    return ' '.join([*(os.environ.get(n, '') for n in names), platform.node() if one else ''])
+
+@contextmanager
+def _begun(run):
+    "Let the other processes of this launch take part while the first one works"
+    if world()[1] == 1: return (yield)
+    note = write_atomic(Path(f'{run.path}.begun'), _launch())
+    try: yield
+    finally: note.unlink(missing_ok=True)
+
+def _has_begun(run):
+    "Whether the first process of this launch is at work"
+    try: return Path(f'{run.path}.begun').read_text() == _launch()
+    except (OSError, ValueError): return False
+
 # %% ../nbs/00_runs.ipynb #6b91e25f
 def _compute(run, f, args, parallel):
     "Let this process work on a run, or wait for the one that does"
-    first = world()[0] == 0
-    if first or parallel:
-        with alone(run) if first else nullcontext():
-            if first and run.finished: return run
-            if first: run.make_ready()
-            with Ledger() as run.ledger: weights, result = f(run, **args)
-            if first: return run.finish(weights, {**result, 'images_read': run.ledger.read})
+    if world()[0] == 0:
+        with alone(run):
+            if run.finished: return run
+            run.make_ready()
+            with _begun(run) if parallel else nullcontext(), Ledger() as run.ledger: weights, result = f(run, **args)
+            return run.finish(weights, {**result, 'images_read': run.ledger.read})
+    while parallel and not _has_begun(run) and not run.finished: time.sleep(.1)
+    if parallel and not run.finished:
+        with Ledger() as run.ledger: f(run, **args)
     while not run.finished: time.sleep(1)
     return run
 

@@ -614,10 +614,10 @@ def _with_depth(model, classes, stats, chans, drop_path): # a classifier with st
     wants = MODELS[model]['in_chans'] if model in MODELS else chans
     if wants != chans:
         raise ValueError(f'{model} takes images of {wants} channel(s), the data have {chans}: choose another model')
-    own = {} if model in MODELS else {'in_chans': chans}
-    if not drop_path: return create_classifier(model, classes, stats, **own)
-    try: clf = create_classifier(model, classes, stats, **own, drop_path_rate=drop_path)
-    except TypeError: clf = None
+    sketch(model, classes)          # is it known at all?
+    if not drop_path: return create_classifier(model, classes, stats)
+    try: clf = create_classifier(model, classes, stats, drop_path_rate=drop_path)
+    except ValueError: clf = None
     if clf is None or not any(getattr(m, 'drop_prob', 0) for m in clf.modules()):
         raise ValueError(f'{model} has no stochastic depth: leave drop_path at 0')
     return clf

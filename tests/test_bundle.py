@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np, pytest, torch
 from PIL import Image
 from safetensors.torch import save_file
-from dfkd_nb.bundle import adopt, foreign_teacher, load_student
+from dfkd_nb.bundle import adopt, foreign_teacher, held_back, load_student, wild_source
 from dfkd_nb.cli import main
 from dfkd_nb.data import get_data
+from dfkd_nb.inversion import WildSource
 from dfkd_nb.models import create_net
 from dfkd_nb.training import train_teacher
 from dfkd_nb.probes import attention_probes
@@ -92,3 +93,21 @@ def test_grey_folder(tmp_path, capsys):
     assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--images', '128', '--epochs', '1',
                  '--data', str(tmp_path/'scans'), '--out', str(tmp_path/'s')]) == 0
     assert load_student(tmp_path/'s').result['metrics']['teacher_accuracy'] > .6
+
+def test_pictures_apart_are_other_pictures(tmp_path):
+    "Of a few pictures, none is on both sides, nor a crop of one"
+    for i in range(20): Image.new('L', (40, 40), 5+12*i).save(tmp_path/f'{i:02}.png')
+    source = wild_source(tmp_path, (1, 8, 8), 3, [0.], apart=True)
+    assert len(source.x) == 10_000 and len(source.apart) == 200
+    greys, apart = (set(x.unique().tolist()) for x in (source.x, source.apart))
+    assert not greys & apart - {0, 255}         # an even crop is stretched to one of these
+    assert wild_source(tmp_path, (1, 8, 8), 3, [0.]).apart is None
+
+@pytest.mark.parametrize('n,apart', [(10, 1), (40, 4), (9000, 500)])
+def test_pictures_held_back(n, apart):
+    x = torch.arange(n).fmod(251).byte().view(n, 1, 1, 1).expand(n, 1, 4, 4).contiguous()
+    source = held_back(WildSource(x, 3))
+    assert (len(source.x), len(source.apart)) == (n-apart, apart)
+
+def test_too_few_to_hold_back():
+    with pytest.raises(ValueError, match='at least 10'): held_back(WildSource(torch.zeros(9, 1, 4, 4).byte(), 3))

@@ -278,6 +278,26 @@ def test_headers(what, tmp_path, tried):
     npz(tmp_path/'a.npz', **GOOD, **{'x_train.npy': HEADERS[what]})
     tried.refused(f'an npz with {what}', lambda: get_data(tmp_path/'a.npz'), 'a.npz cannot be read')
 
+@pytest.mark.parametrize('dtype', ['<U0', '|S0', '|V0', [], ('|u1', (0,))], ids=str)
+@pytest.mark.parametrize('which', ['class_names', 'y_train', 'x_test'])
+def test_values_of_no_bytes(dtype, which, tmp_path, tried):
+    good = {**GOOD, 'x_train.npy': npy(X.shape, body=X.tobytes())}
+    npz(tmp_path/'a.npz', **{**good, f'{which}.npy': npy((10**12,), dtype)})
+    tried.refused(f'an npz whose {which} are 10^12 values of 0 bytes each ({dtype})',
+                  lambda: get_data(tmp_path/'a.npz'), f'a.npz cannot be read .*{which} ')
+
+MANY = {
+    'an array': np.broadcast_to(np.uint8(1), 10**12),
+    'an array of empty texts': np.broadcast_to(np.array(''), 10**12),
+    'a tensor': torch.ones(1, dtype=torch.uint8).expand(10**12),
+    'a range': range(10**30),
+}
+
+@pytest.mark.parametrize('what', MANY)
+def test_no_more_names_are_made_than_allowed(what, tried):
+    "What takes no memory, and would as a list"
+    tried.refused(f'class names: far too many, {what}', lambda: as_names(MANY[what]), 'a list of 1 to 100,000 names')
+
 def test_zips(tmp_path, tried):
     with pytest.warns(UserWarning, match='Duplicate'), zipfile.ZipFile(tmp_path/'a.npz', 'w') as z:
         for k,v in (

@@ -3,10 +3,11 @@ import json, os, resource, shutil
 from pathlib import Path
 import pytest, yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
-from dfkd_nb.bundle import Bundle, card_student, compress, load_student, save_bundle, save_student
+from dfkd_nb.bundle import Bundle, card_student, compress, load_student, preflight, save_bundle, save_student
 from dfkd_nb.checks import file_hashes
 from dfkd_nb.data import get_data
-from dfkd_nb.gan import GAN_RECIPES, train_generator
+from dfkd_nb.gan import GAN_RECIPES, Generator, train_generator
+from dfkd_nb.models import create_net
 from dfkd_nb.probes import class_probes
 from dfkd_nb.runs import flatten_tree, load_tree, save_tree, weights_hash
 from dfkd_nb.training import RECIPES, train_teacher
@@ -104,6 +105,10 @@ CARDS = {
     'with images of other pixels': (put('images', 'shape', [1, 32, 32]), 'contradicts itself'),
     'with images of two channels': (put('images', 'shape', [2, 16, 16]), "'images.shape.0'"),
     'that read fewer images': (put('read_to_make_it', {}), 'contradicts itself'),
+    'whose licence clears the screen': (put('licence', '\x1b[2J\x1b]0;owned\a'), "'licence'.*printable"),
+    'whose licence writes over its line': (put('licence', 'MIT\rnone'), "'licence'.*printable"),
+    'whose note turns the direction of writing': (put('note', 'a\u202eb'), "'note'.*printable"),
+    'of images with `true` channels': (put('images', 'shape', [True, 16, 16]), "'images.shape.0'"),
     'whose licence is a number': (put('licence', 3), "'licence'"),
     'whose licence has 200,000 letters': (put('licence', 'x'*200_000), "'licence'"),
     'whose audit is a text': (put('memorisation', 'fine'), "'memorisation'"),
@@ -200,7 +205,7 @@ def test_files(what, made, tmp_path, tried):
 }.items())
 def test_no_bundle(what, path, tmp_path, tried):
     (tmp_path/'file').touch()
-    tried.refused(f'{what} for a bundle', lambda: Bundle(tmp_path/path), 'not a bundle')
+    tried.refused(f'{what} for a bundle', lambda: Bundle(tmp_path/path), 'holds no bundle')
 
 # --- results whose hashes were made anew
 
@@ -236,6 +241,11 @@ RESULTS = {
     'a generator with noise of 10^9': ('generator', put(P, 'arch', 'z', 10**9), "'params.arch.z'"),
     'a generator of 5 classes': ('generator', put(P, 'arch', 'classes', 5), 'number of classes'),
     'a generator with an argument of its own': ('generator', put(P, 'arch', 'device', 'cuda'), 'device'),
+    'a generator of `true` channels': ('generator', put(P, 'arch', 'chans', True), "'params.arch.chans'"),
+    'a generator of 1.0 channels': ('generator', put(P, 'arch', 'chans', 1.0), "'params.arch.chans'"),
+    'a generator of images of `true` channels': ('generator', put(P, 'shape', [True, 16, 16]), 'shape'),
+    'a generator of images of 4096 pixels': ('generator', put(P, 'arch', 'widths', [1]*10), 'at most 128 are taken'),
+    'a generator of images of 256 pixels': ('generator', put(P, 'arch', 'widths', [8]*6), 'at most 128 are taken'),
     'a generator of unknown kind': ('generator', lambda r: r.update(model='evil'), "'model'"),
     'a generator of images of 10^9 pixels': ('generator', put(P, 'shape', [1, 10**9, 10**9]), 'shape'),
     'results that are a list': ('teacher', lambda r: [r], 'dictionary'),
@@ -318,6 +328,51 @@ def test_head_of_weights(what, part, made, tmp_path, tried):
     text = json.dumps(head).encode()
     (folder/part/'weights.safetensors').write_bytes(len(text).to_bytes(8, 'little') + text + bytes(16))
     tried.refused(f'weights of the {part} with {what}', lambda: Bundle(seal(folder)), says)
+
+# --- what would take more memory than there is
+
+def test_lines_of_a_licence(forge, tried):
+    text = 'Licence\r\n\n\tone\ftwo\u00a0\u200d\n'
+    assert Bundle(forge('card', put('licence', text))).card['licence'] == text
+    tried('a licence of several lines', 'taken as it is')
+
+def test_a_generator_that_is_wide_where_images_are_large(forge, tried):
+    def change(folder):
+        p = json.loads((folder/'generator/result.json').read_text())['params']
+        G = Generator(**{**p['arch'], 'widths': [1, 1, 1, 1, 2**14]})
+        state = {k: v.clone() for k,v in G.state_dict().items()}
+        tree = {'raw': state, 'ema': {k: v.clone() for k,v in state.items()}}
+        save_tree(folder/'generator/weights.safetensors', tree)
+        p['arch']['widths'], p['parameters'] = [1, 1, 1, 1, 2**14], sum(t.numel() for t in G.parameters())
+        rewrite(folder/'generator/result.json',
+                lambda r: r.update(params=p, weights=weights_hash(flatten_tree(tree))))
+        return seal(folder)
+    folder = change(forge('generator', lambda r: None))
+    tried.refused('a generator of a megabyte that draws in 250 GB', lambda: Bundle(folder), 'narrower generator')
+
+def test_a_teacher_of_huge_images(made, tmp_path, tried):
+    shutil.copytree(made, folder := tmp_path/'b')
+    for part in ('probes', 'generator'): shutil.rmtree(folder/part)
+    arch = dict(img_size=4096, patch_size=256, in_chans=1, embed_dim=2, depth=1, num_heads=1)
+    state = create_net('vit_digits_teacher', 10, **arch).state_dict()
+    save_tree(folder/'teacher/weights.safetensors', state)
+    n = sum(v.numel() for v in state.values())
+    def change(r):
+        r['params'].update(arch=arch, parameters=n)
+        r['weights'] = weights_hash(flatten_tree(state))
+    rewrite(folder/'teacher/result.json', change)
+    def card(c):
+        c['teacher']['parameters'], c['images']['shape'] = n, None
+        c['read_to_make_it'] = {'teacher': c['read_to_make_it']['teacher']}
+    rewrite(folder/'card.yaml', card)
+    bundle, before = Bundle(seal(folder)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for source in ('noise', 'drawn', f'wild:{tmp_path}', 'teacher'):
+        tried.refused(f'a teacher of images of 4096 pixels, and {source.partition(":")[0]}',
+                      lambda source=source: compress(bundle, 'vit_digits_student', source, root=tmp_path/'runs'),
+                      'memory here')
+    tried.refused('a teacher of images of 4096 pixels, and small ones', lambda: preflight(
+        bundle.teacher, 'vit_digits_student', (1, 16, 16)), 'ask for a teacher of smaller images')
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, 'refused before memory is taken'
 
 # --- students
 

@@ -135,6 +135,101 @@ def test_work_of_someone_else(home, tmp_path, tried, capsys):
                   ['bundle', *alone(home), '--out', tmp_path/'out'], 'no unfinished work of ours', capsys)
     assert (tmp_path/'out.work/thesis').is_dir()
 
+# --- nothing of the user's is deleted
+
+def of_a_run(folder, key='0123456789abcdef'):
+    "What could be a run of somebody else"
+    (folder/'teacher'/key).mkdir(parents=True)
+    (folder/'teacher'/key/'weights.safetensors').write_bytes(b'mine')
+    (folder/'teacher'/key/'result.json').write_text('{}')
+
+FILES = {
+    'pictures that are the source': ('m.work/student/0.png', ['--source', 'wild:{tmp}/m.work'], 'read'),
+    'pictures in a folder of it': ('m.work/student/x/0.png', ['--source', 'wild:{tmp}/m.work/student/x'], 'read'),
+    'a folder of stages with a text': ('m.work/student/thesis.tex', [], 'thesis.tex'),
+    'a text beside checkpoints': ('m.work/student/0123456789abcdef/thesis.tex', [], 'thesis.tex'),
+    'weights of a name of ours, elsewhere': ('m.work/student/weights.safetensors', [], 'weights.safetensors'),
+    'a lock with something in it': ('m.work/.lock', [], 'lock'),
+    'a mark of somebody else': ('m.work/.dfkd', [], 'dfkd'),
+}
+
+@pytest.mark.parametrize('what', FILES)
+def test_files_of_the_user(what, home, tmp_path, tried, capsys):
+    name, source, says = FILES[what]
+    (tmp_path/name).parent.mkdir(parents=True)
+    if name.endswith('.png'): Image.new('L', (16, 16)).save(tmp_path/name)
+    else: (tmp_path/name).write_text('mine')
+    before = names(tmp_path)
+    tried.command(f'dfkd distill --out m, and in m.work {what}',
+                  ['distill', home/'b', *NOISE, *[s.format(tmp=tmp_path) for s in source], '--out', tmp_path/'m'],
+                  says, capsys)
+    assert names(tmp_path) == before
+
+def test_weights_where_work_would_lie(home, tmp_path, tried, capsys):
+    (tmp_path/'m.work/teacher').mkdir(parents=True)
+    (tmp_path/'m.work/teacher/w.safetensors').write_bytes((home/'w.safetensors').read_bytes())
+    (tmp_path/'data').mkdir()
+    (tmp_path/'data.work').symlink_to(tmp_path/'m.work')
+    before = names(tmp_path)
+    args = ['bundle', *teacher(tmp_path/'m.work/teacher'), '--classes', '10', '--out']
+    for out in ('m', 'data'):
+        tried.command('dfkd bundle --weights m.work/teacher/w.safetensors --out m', [*args, tmp_path/out], 'read',
+                      capsys)
+    tried.command('the same as --work', [*args, tmp_path/'x', '--work', tmp_path/'m.work'], 'which is read', capsys)
+    assert names(tmp_path) == before
+
+def test_runs_of_somebody_else(home, tmp_path, tried, capsys):
+    of_a_run(tmp_path/'m.work')
+    before = names(tmp_path)
+    tried.command('dfkd bundle --out m, and in m.work runs that the command did not make',
+                  ['bundle', *alone(home), '--out', tmp_path/'m'], 'Bundle', capsys, code=0)
+    assert set(before) <= set(names(tmp_path))
+    tried('the folder of these runs', 'is left as it is')
+
+def test_file_that_comes_meanwhile(home, tmp_path, tried, capsys, monkeypatch):
+    def saves(out, *_, **__):
+        (tmp_path/'m.work/teacher/thesis.tex').write_text('mine')
+        raise ValueError('no')
+    monkeypatch.setattr(bundle_module, 'save_bundle', saves)
+    assert main(['bundle', *alone(home), '--out', str(tmp_path/'m')]) == 2
+    assert 'thesis.tex' in capsys.readouterr().err and (tmp_path/'m.work/teacher/thesis.tex').exists()
+    tried('a file that comes into the work folder meanwhile', 'stays, and is named')
+
+def test_hidden_folder_of_the_user(home, tmp_path, tried):
+    (tmp_path/'.m.999999998').mkdir()                   # no process has this number
+    (tmp_path/'.m.999999998/thesis.tex').write_text('mine')
+    (tmp_path/'.m.999999999/teacher').mkdir(parents=True)
+    (tmp_path/'.m.999999999/teacher/weights.safetensors').touch()
+    assert main(['bundle', *alone(home), '--out', str(tmp_path/'m')]) == 0
+    assert (tmp_path/'.m.999999998/thesis.tex').exists() and not (tmp_path/'.m.999999999').exists()
+    tried('a folder .m.999999998 of the user beside --out m', 'stays; one that a killed process left is removed')
+
+def test_empty_folder_for_work_stays(home, tmp_path):
+    (tmp_path/'m.work').mkdir()
+    assert main(['bundle', *alone(home), '--out', str(tmp_path/'m')]) == 0
+    assert (tmp_path/'m.work').is_dir() and not names(tmp_path/'m.work')
+
+def test_work_among_the_data(home, tmp_path, tried, capsys, monkeypatch):
+    images(tmp_path/'dd/pets', n=8)
+    monkeypatch.setenv('DFKD_DATA', str(tmp_path/'dd'))
+    before = names(tmp_path)
+    args = ['bundle', *teacher(home), '--epochs', '1', '--data']
+    for data in (tmp_path/'dd/pets', 'pets'):
+        for work in ('dd/pets/work', 'dd/pets', 'dd/pets/train/cat/w'):
+            tried.command(f"dfkd bundle --work {work} --data {'pets' if data == 'pets' else 'dd/pets'}",
+                          [*args, data, '--work', tmp_path/work, '--out', tmp_path/'out'], 'read', capsys)
+        tried.command('dfkd bundle --work around the data', [*args, data, '--work', tmp_path/'dd', '--out',
+                                                             tmp_path/'out'], 'which is read', capsys)
+        tried.command('dfkd bundle --out inside the data', [*args, data, '--out', tmp_path/'dd/pets/b'],
+                      'lies inside', capsys)
+    images(tmp_path/'w.work', n=8)
+    tried.command('dfkd distill --out inside the pictures of wild:FOLDER',
+                  ['distill', home/'b', *NOISE, '--source', f'wild:{tmp_path}/dd', '--out', tmp_path/'dd/s'],
+                  'lies inside', capsys)
+    tried.command('dfkd distill --out w --data w.work',
+                  ['distill', home/'b', *NOISE, '--data', tmp_path/'w.work', '--out', tmp_path/'w'], 'read', capsys)
+    assert [n for n in names(tmp_path) if not n.startswith('w.work')] == before
+
 GOOD = {
     'with a slash at its end': '{tmp}/b/',
     'in folders that are not there yet': '{tmp}/x/y/b',
@@ -205,8 +300,91 @@ def test_ignored(command, given, home, tmp_path, tried, capsys):
     tried.command(f'dfkd {command} {given}, which would be ignored',
                   [*args, *more, *given.split(), '--out', tmp_path/'out'], given.split()[0][2:], capsys)
 
+def test_too_few_images(home, tmp_path, tried, capsys):
+    for more in ([], ['--check']):
+        for n in (1, 32, 63):
+            tried.command(' '.join(['dfkd distill --images', str(n), *more]),
+                          ['distill', home/'b', *NOISE, '--images', n, *more, '--out', tmp_path/'s'], '--images',
+                          capsys)
+    assert not (tmp_path/'s').exists()
+
+@pytest.mark.parametrize('source', ['noise', 'drawn', 'teacher'])
+def test_more_than_memory(source, home, tmp_path, tried, capsys, monkeypatch):
+    monkeypatch.setattr('dfkd_nb.data.memory', lambda: 300_000)
+    args = ['distill', home/'b', *NOISE[:2], '--source', source, '--out', tmp_path/'s']
+    for more in ([], ['--check']):
+        tried.command(' '.join(['dfkd distill --source', source, 'where there is too little memory', *more]),
+                      [*args, *more], 'another source, or another bundle', capsys)
+    assert not names(tmp_path)
+
+def test_more_images_than_memory(home, tmp_path, tried, capsys):
+    tried.command('dfkd distill --check of a milliard images',
+                  ['distill', home/'b', *NOISE, '--images', 10**9, '--check', '--out', tmp_path/'s'],
+                  'take fewer .--images', capsys)
+
+def test_large_generator(home):
+    from types import SimpleNamespace
+    from dfkd_nb.cli import _an_image
+    T = Bundle(home/'b').teacher
+    arch = dict(chans=1, classes=10, widths=[8]*10, z=8)
+    G = SimpleNamespace(result={'model': 'cgan', 'params': {'arch': arch, 'shape': [1, 16, 16]}})
+    bundle = SimpleNamespace(shape=(1, 16, 16), teacher=T, generator=G)
+    assert _an_image(bundle, 'gan') == 4*8*2048**2 and _an_image(bundle, 'noise') < 10**6
+
+def test_data_by_name(tmp_path, tried, capsys, monkeypatch):
+    "A folder under $DFKD_DATA is brought to 32 pixels as one in the current folder"
+    from dfkd_nb.cli import _data
+    images(tmp_path/'dd/pets', n=4)
+    monkeypatch.setenv('DFKD_DATA', str(tmp_path/'dd'))
+    assert _data('pets', None).shape[-1] == _data(str(tmp_path/'dd/pets'), None).shape[-1] == 32
+    tried('--data pets, of a folder under $DFKD_DATA, without --size', '32 pixels, as for any folder')
+
+def test_words_of_the_library(home, tmp_path, tried, capsys, monkeypatch):
+    save_file(create_net('vit_digits_teacher', 3).state_dict(), tmp_path/'w.safetensors')
+    tried.command('dfkd bundle of weights that have no normalisation of their own',
+                  ['bundle', '--teacher', 'vit_digits_teacher', '--weights', tmp_path/'w.safetensors', '--classes', 3,
+                   '--out', tmp_path/'b'], 'give --mean and --std', capsys)
+    for text, says in (('pets: pass size=…', '--size'), ('n_images is 3, less', '--images is 3')):
+        def fail(*_, text=text): raise ValueError(text)
+        monkeypatch.setattr(bundle_module, 'load_student', fail)
+        tried.command(f'what the library says as {text!r}', ['evaluate', 's', '--data', 'digits'], says, capsys)
+
+def test_options_that_contradict(home, tmp_path, tried, capsys):
+    tried.command('dfkd bundle --channels 3 of weights of one channel',
+                  ['bundle', *alone(home), '--channels', 3, '--out', tmp_path/'b'], '--channels 3.*1 channel', capsys)
+    tried.command('dfkd bundle --channels 1 of weights of one channel',
+                  ['bundle', *alone(home), '--channels', 1, '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
+    tried.command("dfkd bundle --data ''", ['bundle', *alone(home), '--data', '', '--out', tmp_path/'c'],
+                  'names no file|real images say', capsys)
+    tried.command("dfkd bundle --classes ''", ['bundle', *teacher(home), '--classes', '', '--out', tmp_path/'c'],
+                  'classes', capsys)
+
+def test_endings(home, tmp_path, tried, capsys):
+    Image.new('L', (16, 16)).save(tmp_path/'x.png')
+    before = names(tmp_path)
+    for name in ('x.txt', 'x', 'x.onnx.bak', '.onnx'):
+        tried.command(f'dfkd export --out {name}', ['export', home/'s', '--out', tmp_path/name], 'end in .onnx', capsys)
+    for name in ('p.jpg', 'p', 'p.png.txt'):
+        tried.command(f'dfkd probe --out {name}', ['probe', home/'b', tmp_path/'x.png', '--out', tmp_path/name],
+                      'end in .png', capsys)
+    assert names(tmp_path) == before
+    for name in ('p.PNG', 'q.Svg'):
+        tried.command(f'dfkd probe --out {name}', ['probe', home/'b', tmp_path/'x.png', '--out', tmp_path/name],
+                      'drawn in', capsys, code=0)
+    assert Image.open(tmp_path/'p.PNG').format == 'PNG'
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='a current folder cannot be removed there')
+def test_no_current_folder(home, tmp_path, tried):
+    gone = str(tmp_path/'gone')
+    code = f'import os; os.mkdir({gone!r}); os.chdir({gone!r}); os.rmdir({gone!r}); {DFKD[-1]}'
+    env = {**os.environ, 'PYTHONPATH': str(Path(__file__).parents[1])}
+    for args in (['distill', home/'b', *NOISE, '--out', tmp_path/'x'], ['evaluate', home/'s', '--data', 'digits']):
+        got = subprocess.run([*DFKD[:-1], code, *map(str, args)], capture_output=True, text=True, env=env)
+        assert got.returncode == 2 and 'current folder was removed' in got.stderr and got.stderr.count('\n') == 1
+        tried(f'dfkd {args[0]} in a folder that was removed', f'exit code 2: {got.stderr}')
+
 WRONG = {
-    'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'not a bundle'),
+    'no bundle': (['distill', '{home}/s', *NOISE, '--out', '{tmp}/x'], 'holds no bundle'),
     'an address for a bundle': (['distill', 'https://example.org/b', *NOISE, '--out', '{tmp}/x'], 'is an address'),
     'an unknown student': (['distill', '{home}/b', '--student', 'vit_smal', '--out', '{tmp}/x', '--source', 'noise'],
                            'unknown model'),
@@ -383,6 +561,20 @@ def test_goes_on(interrupted, tmp_path, tried, capsys, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['b', 'b.memorisation.png']
     tried('Ctrl-C after the training of the generator, then a full disk, then the same command',
           'goes on; nothing but the bundle and its picture is left')
+
+def test_work_of_another_kind_of_folder(interrupted, home, tmp_path, tried, capsys):
+    _, weights, when = interrupted
+    tried.command('dfkd distill to where a bundle is unfinished',
+                  ['distill', home/'b', *NOISE, '--out', tmp_path/'b'], 'unfinished', capsys)
+    assert weights.stat().st_mtime_ns == when
+
+def test_killed(home, tmp_path, tried):
+    code = "import os, dfkd_nb.bundle as b; b.save_bundle = lambda *a, **k: os.kill(os.getpid(), 9)\n"
+    args = ['bundle', *alone(home), '--out', str(tmp_path/'b')]
+    got = subprocess.run([*DFKD[:-1], code+DFKD[-1], *args], capture_output=True)
+    assert got.returncode == -9 and (tmp_path/'b.work').is_dir()
+    assert main(args) == 0 and names(tmp_path)[0] == 'b' and not (tmp_path/'b.work').exists()
+    tried('kill -9 while a bundle is made, then the same command', 'goes on; nothing but the bundle is left')
 
 def test_two_at_once(home, tmp_path, tried, capsys):
     (tmp_path/'b.work').mkdir()

@@ -342,6 +342,15 @@ def test_sets_refused(what, change, says, kw, folder, tried):
     change(folder)
     tried.refused(what, lambda: get(folder, **kw).read('train'), says)
 
+@pytest.mark.parametrize('w, h', [(10000, 1), (1, 10000), (2, 3000), (64, 1), (1, 64)])
+def test_nothing_left_of_the_short_side(w, h, folder, tried):
+    for width, height in ((63, 1), (63, 3), (w, h)):          # a few rows are left, and do not pass for channels
+        Image.new('RGB', (width, height)).save(folder/'val/1.png')
+        rewrite(folder, 'val', lambda d, of=(width, height): (
+            d['images'][1].update(width=of[0], height=of[1]), d.update(annotations=d['annotations'][:1])))
+        if width == 63: assert not get(folder).read('val')[0][1,:,height:].any()
+    tried.refused(f'a picture of {w}×{h} pixels', lambda: get(folder), rf'val/1\.png: has {w}×{h} pixels')
+
 @pytest.mark.parametrize('kw, says', [
     (dict(shortest=0), 'shortest must be at least 4'),
     (dict(longest=10**6), 'longest must be at most'),

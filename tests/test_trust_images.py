@@ -6,7 +6,7 @@ import io, os, socket, struct, warnings, zlib
 import numpy as np, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
-from dfkd_nb.data import TURNS, flat_image, get_data, list_images, open_image
+from dfkd_nb.data import TURNS, as_images, flat_image, get_data, list_images, open_image
 from dfkd_nb.fid import image_batches
 from dfkd_nb.inversion import read_wild
 
@@ -67,6 +67,54 @@ def test_dark_sixteen_bits(ending, tmp_path, tried):
     got = [int(np.asarray(open_image(tmp_path/f'{most}.{ending}', 'L')).max()) for most in (65535, 514, 255)]
     assert got == [255, 2, 1]
     tried(f'a dark picture of 16 bits ({ending})', 'dark, as every viewer shows it')
+
+FULL = GREY.copy()
+FULL[0,:2] = 0, 255
+
+@pytest.mark.parametrize('high', [1.02, 2., 2.55, 63.5])
+@pytest.mark.parametrize('kind', ['tif', 'ppm'])
+def test_floats_that_are_no_grey_levels(high, kind, tmp_path, tried):
+    a = FULL/np.float32(255)*np.float32(high)
+    if kind == 'tif': Image.fromarray(a).save(tmp_path/'a.tif')
+    else: (tmp_path/'a.ppm').write_bytes(b'Pf\n9 6\n-1.0\n'+a.astype('<f4').tobytes())
+    tried.refused(f'a picture of floats in 0…{high} ({kind})', lambda: open_image(tmp_path/f'a.{kind}'),
+                  f'a.{kind} cannot be read as an image .*must lie in 0…1')
+    with pytest.raises(ValueError, match='must lie in 0…1'): as_images(a[None])      # one rule for both
+
+@pytest.mark.parametrize('low,high', [(0, 1), (-.0009, 1.0009), (0, 255)])
+def test_floats_that_are_grey_levels(low, high, tmp_path, tried):
+    a = (FULL/255*(high-low)+low).astype(np.float32)
+    Image.fromarray(a).save(tmp_path/'a.tif')
+    (tmp_path/'a.ppm').write_bytes(b'Pf\n9 6\n-1.0\n'+a[::-1].astype('<f4').tobytes())
+    for name in ('a.tif', 'a.ppm'): assert np.array_equal(open_image(tmp_path/name, 'L'), as_images(a[None])[0,0])
+    tried(f'a picture of floats in {low}…{high}', 'the grey levels that an array of them has')
+
+def tiff(path, a, kind, bits, white_is_zero=False):
+    "A TIFF as Pillow does not write it; `kind` is 1 (without sign), 2 (with one) or 3 (floats)"
+    h, w = a.shape
+    tags = {256: w, 257: h, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8, 277: 1, 278: h, 279: a.nbytes,
+            339: kind}
+    entries = b''.join(struct.pack('<HHII', k, 4, 1, v) for k, v in tags.items())
+    head = b'II*\0'+struct.pack('<I', 8+a.nbytes)+a.tobytes()
+    path.write_bytes(head+struct.pack('<H', len(tags))+entries+bytes(4))
+
+TIFFS = {
+    '8 bits': (FULL, 1, 8),
+    '16 bits': (FULL.astype('<u2')*257, 1, 16),
+    '32 bits without sign': (FULL.astype('<u4')*16843009, 1, 32),
+    'floats': (FULL/np.float32(255), 3, 32)}
+
+@pytest.mark.parametrize('what', TIFFS)
+@pytest.mark.parametrize('white_is_zero', [False, True])
+def test_tags_of_tiffs(what, white_is_zero, tmp_path, tried):
+    a, kind, bits = TIFFS[what]
+    if white_is_zero: a = a.max()-a
+    tiff(tmp_path/'a.tif', a, kind, bits, white_is_zero)
+    said = f"a TIFF of {what}, {'white' if white_is_zero else 'black'} is zero"
+    if bits == 32 and kind == 1 and white_is_zero:
+        return tried.refused(said, lambda: open_image(tmp_path/'a.tif'), 'a.tif cannot be read as an image')
+    assert np.array_equal(open_image(tmp_path/'a.tif', 'L'), FULL)
+    tried(said, 'its grey levels, in 8 bits')
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
 def test_no_numbers(bad, tmp_path, tried):
@@ -370,6 +418,43 @@ def test_splits_of_a_folder(tmp_path, tried):
     os.rename(tmp_path/'validation', tmp_path/'test')
     os.rename(tmp_path/'test'/'b', tmp_path/'test'/'c')
     tried.refused('other classes in test', lambda: get_data(tmp_path, size=8), 'differ: b, c')
+
+SPELT = [
+    ('Train', 'Test'), ('training', 'testing'), ('train', 'Test'), ('TRAIN', 'VAL', 'TEST'), ('trainset', 'testset'),
+    ('training_set', 'test_set'), ('train_images', 'val-images', 'test images'), ('train2017', 'val2017', 'test2017'),
+    ('Training', 'Validation', 'Testing'), ('train', 'dev', 'test'), ('trn', 'tst')]
+
+@pytest.mark.parametrize('names', SPELT, ids=str)
+def test_splits_however_spelt(names, tmp_path, tried):
+    for s in names: classes(tmp_path/s, a='red', b='blue', n=12)
+    d = get_data(tmp_path, size=8)
+    assert d.classes == ['a', 'b'] and set(d.sizes) == {'train', 'valid', 'test'} and d.sizes['test'] == 24
+    tried(f"a folder with {', '.join(names)}", 'the splits, however they are spelt')
+
+@pytest.mark.parametrize('names,says', [
+    (('train', 'dev'), 'but no test'), (('Train', 'VAL'), 'but no test'), (('training', 'eval'), 'but no test'),
+    (('val', 'test'), 'but no train'), (('dev', 'validation'), 'but no train or test'), (('train',), 'but no test'),
+    (('train', 'unseen'), 'but no test'), (('Training', 'a', 'b'), 'but no test'),
+    (('train', 'Train', 'test'), 'two of them for one split'), (('train', 'val', 'dev', 'test'), 'two of them'),
+], ids=str)
+def test_splits_that_would_be_classes(names, says, tmp_path, tried):
+    for s in names: classes(tmp_path/s, a='red', b='blue')
+    tried.refused(f"a folder with {', '.join(names)}", lambda: get_data(tmp_path, size=8), says)
+
+def test_splits_without_classes(tmp_path, tried):
+    classes(tmp_path/'x', train='red', dev='blue')
+    tried.refused('pictures in train and dev, without classes', lambda: get_data(tmp_path/'x', size=8), 'but no test')
+    classes(tmp_path/'y', train='red', bus='blue', car='green')
+    classes(tmp_path/'z', valid='red', invalid='blue')
+    assert get_data(tmp_path/'y', size=8).classes == ['bus', 'car', 'train']
+    assert get_data(tmp_path/'z', size=8).classes == ['invalid', 'valid']
+    tried('train beside bus and car, valid beside invalid', 'classes')
+
+@pytest.mark.parametrize('size', [(20000, 12), (9, 5000), (2000, 10)])
+def test_wild_of_thin_pictures(size, tmp_path, tried):
+    Image.new('RGB', size, 'red').save(tmp_path/'a.png')
+    assert read_wild(tmp_path, (3, 8, 8), n=4).unique().tolist() == [0, 255]
+    tried(f'foreign pictures: one of {size[0]}×{size[1]} pixels', 'its middle')
 
 def test_wild_reads_on(tmp_path, tried):
     for i in range(20): (tmp_path/f'{i:02}.jpg').write_bytes(b'no')

@@ -406,6 +406,56 @@ def test_folders(tmp_path, tried):
     tried("a folder of timm's", 'its network, normalisation and classes')
     tried.refused('no folder', lambda: foreign_teacher(f'hf:{tmp_path}/nowhere'), 'there is no', FileNotFoundError)
 
+TIMM_SAYS = {
+    'its classes twice, differently': ({'model_args': {**TINY, 'num_classes': 4}}, 'num_classes'),
+    'its pooling twice, differently': ({'global_pool': 'avg', 'pretrained_cfg': {'global_pool': 'max'}}, 'global_pool'),
+    'its mean twice, differently': ({'mean': [.1]*3, 'pretrained_cfg': {'mean': [.5]*3}}, 'mean'),
+    'a pooling that there is not': ({'global_pool': 'evil'}, 'global_pool'),
+    'a pooling that is a list': ({'pretrained_cfg': {'global_pool': ['avg']}}, 'global_pool'),
+    'no mean': ({'pretrained_cfg': {'mean': []}}, 'values for 3 channel'),
+}
+
+@pytest.mark.parametrize('what', TIMM_SAYS)
+def test_folders_of_timm_that_say(what, tmp_path, tried):
+    more, says = TIMM_SAYS[what]
+    timm_file(tmp_path/'model.safetensors')
+    (tmp_path/'config.json').write_text(json.dumps(
+        {'architecture': TIMM, 'num_classes': 3, 'model_args': TINY, **more}))
+    tried.refused(f'a folder of timm that says {what}', lambda: foreign_teacher(f'hf:{tmp_path}'), says)
+
+@pytest.mark.parametrize('more', [{}, {'global_pool': 'avg'}, {'global_pool': 'max'}, {'global_pool': 'avgmax'},
+                                  {'global_pool': 'max', 'fc_norm': False}, {'reg_tokens': 2}], ids=str)
+def test_folders_that_timm_writes(more, tmp_path, tried):
+    torch.manual_seed(0)
+    net = timm.create_model(TIMM, num_classes=3, **{**TINY, **more}).eval()
+    for p in net.parameters(): p.data += torch.randn_like(p)*.05
+    timm.models.save_for_hf(net, tmp_path, model_args={**TINY, **more})
+    clf, arch = foreign_teacher(f'hf:{tmp_path}')
+    same(clf, net)
+    assert 'num_classes' not in arch and clf.net.global_pool == net.global_pool
+    said = json.loads((tmp_path/'config.json').read_text())
+    for k in more: said['model_args'].pop(k)
+    said['model_args'].pop('global_pool', None)
+    (tmp_path/'config.json').write_text(json.dumps(said))
+    same(foreign_teacher(f'hf:{tmp_path}')[0], net)
+    tried(f'a folder as timm writes it, with {more or "nothing special"}', 'its classes and its pooling')
+
+def test_folders_of_an_older_timm(tmp_path, tried):
+    timm_file(tmp_path/'model.safetensors')
+    said = {'architecture': TIMM, 'num_classes': 3, 'model_args': TINY, 'mean': [.1, .2, .3], 'std': [.2]*3}
+    for k in ('labels', 'label_names'):
+        (tmp_path/'config.json').write_text(json.dumps({**said, k: BIRDS}))
+        clf = foreign_teacher(f'hf:{tmp_path}')[0]
+        assert clf.classes == BIRDS and torch.allclose(clf.mean.flatten(), torch.tensor([.1, .2, .3]))
+        tried(f'all in one table, classes as {k}', 'its normalisation and its classes')
+    (tmp_path/'config.json').write_text(json.dumps({**said, 'labels': [*BIRDS, 'more']}))
+    with pytest.warns(UserWarning, match='names 4 classes, and the network has 3'):
+        assert foreign_teacher(f'hf:{tmp_path}')[0].classes is None
+    tried('four names for three classes', 'left out, with a warning')
+    hf_folder(tmp_path/'hub', prepared={'image_mean': [.5]*3, 'image_std': [.5]*3}, change={'id2label': DROP})
+    assert foreign_teacher(f'hf:{tmp_path}/hub')[0].classes == BIRDS
+    tried('a folder of Hugging Face that has label2id alone', 'its names')
+
 @pytest.mark.parametrize(
     'prefix', ['', 'module.', '_orig_mod.', 'model.', 'backbone.', '_orig_mod.module.', 'module.model.backbone.'])
 def test_prefixes(prefix, tmp_path, tried):

@@ -112,6 +112,70 @@ def test_a_changed_forward_pass_is_found(tried):
     damaged.blocks[1].attn.qkv.weight.data[0, 0] = float('nan')
     tried.refused('a weight that is NaN', lambda: check_probe(classifier(damaged)), 'not finite')
 
+SET = {
+    'no bias': ({'bias': False}, 'no bias'),
+    'keys beside those of the tokens': ({'add_bias_kv': True}, 'bias_k'),
+    'a key of zeros': ({'add_zero_attn': True}, 'add_zero_attn'),
+    'the batch second': ({'batch_first': False}, 'batch_first'),
+    'narrow values': ({'kdim': 32, 'vdim': 16}, '_qkv_same_embed_dim'),
+}
+
+@pytest.mark.parametrize('what', SET)
+def test_attention_of_pytorch_that_is_set_otherwise(what, tried):
+    more, says = SET[what]
+    net = torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=3)
+    net.encoder.layers[0].self_attention = nn.MultiheadAttention(32, 4, **{'batch_first': True, **more})
+    tried.refused(f'torchvision with {what}', lambda: check_probe(classifier(net)), says)
+
+def test_settings_that_were_changed_afterwards(tried):
+    tv = torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=3)
+    tv.encoder.layers[0].self_attention.num_heads = 2
+    tried.refused('torchvision: other heads', lambda: check_probe(classifier(tv)), 'head_dim')
+    tv = torchvision.models.VisionTransformer(32, 8, 2, 4, 32, 64, num_classes=3)
+    tv.encoder.layers[0].__class__ = type('Masked', (type(tv.encoder.layers[0]),), {})
+    tried.refused('torchvision: another block', lambda: check_probe(classifier(tv)), 'Masked')
+    net = timm.create_model('vit_tiny_patch16_224', **TINY)
+    net.blocks[0].attn.scale = .5
+    tried.refused('timm: a scale that its fused attention passes by', lambda: check_probe(classifier(net)), 'scale')
+    net.blocks[0].attn.fused_attn = False
+    assert check_probe(classifier(net)) < 1e-6
+    tried('timm: the same where attention is not fused', 'probed with that scale')
+    net = timm.create_model('vit_tiny_patch16_224', **TINY)
+    net.blocks[0].attn.num_heads = 3
+    tried.refused('timm: heads that do not fit', lambda: check_probe(classifier(net)), 'fails on a random image')
+
+@pytest.mark.parametrize('kind', ['ViT', 'Dinov2', 'Beit', 'Data2VecVision'])
+def test_settings_of_hugging_face_that_were_changed(kind, tried):
+    def net(): return getattr(transformers, f'{kind}ForImageClassification')(
+        getattr(transformers, f'{kind}Config')(**SMALL))
+    def attention(n): return next(m for m in n.modules() if hasattr(m, 'q_proj') or hasattr(m, 'query'))
+    for what in ('scaling', 'is_causal', 'num_attention_heads'):
+        n = net()
+        if not hasattr(attention(n), what): continue
+        setattr(attention(n), what, {'scaling': 2., 'is_causal': True, 'num_attention_heads': 2}[what])
+        tried.refused(f'{kind}: another {what}', lambda n=n: check_probe(classifier(n)), what)
+    n = net()
+    n.config.num_attention_heads = 2
+    tried.refused(f'{kind}: heads changed in the configuration', lambda: check_probe(classifier(n)), 'heads|head_dim')
+    n = net()
+    was = n.config._attn_implementation
+    check_probe(classifier(n))
+    assert n.config._attn_implementation == was
+
+def test_precision_and_depth(tried):
+    for to in ('half', 'double', 'bfloat16'):
+        net = classifier(getattr(timm.create_model('vit_tiny_patch16_224', **TINY), to)())
+        tried.refused(f'a network after .{to}()', lambda net=net: check_probe(net), 'call .float')
+        tried.refused(f'probes of a network after .{to}()',
+                      lambda net=net: attention_probes(net, torch.rand(1, 3, 32, 32)), 'call .float')
+    empty = timm.create_model('vit_tiny_patch16_224', **TINY)
+    empty.blocks = nn.Sequential()
+    tried.refused('timm: no blocks', lambda: check_probe(classifier(empty)), 'no blocks')
+    empty = torchvision.models.VisionTransformer(32, 8, 0, 4, 32, 64, num_classes=3)
+    tried.refused('torchvision: no blocks', lambda: check_probe(classifier(empty)), 'no blocks')
+    empty = transformers.ViTForImageClassification(transformers.ViTConfig(**{**SMALL, 'num_hidden_layers': 0}))
+    tried.refused('Hugging Face: no blocks', lambda: check_probe(classifier(empty)), 'no blocks|no list')
+
 @pytest.mark.parametrize('block', [99, -5, True, 1.0, '0', 'all', None, [0], np.int64(1), float('nan')])
 def test_blocks(block, tried):
     tried.refused(f'block {block!r}', lambda: Probe(timm.create_model('vit_tiny_patch16_224', **TINY), block),

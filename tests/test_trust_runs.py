@@ -1,5 +1,6 @@
 "Run folders: files that were altered, cut short, swapped, or are none"
-import json, multiprocessing, os, shutil, threading, time, warnings
+import contextlib, json, multiprocessing, os, shutil, threading, time, warnings
+from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save
@@ -325,6 +326,35 @@ def test_who_works_is_not_disturbed(tmp_path):
     p.join()
     with pytest.warns(UserWarning, match='set aside'): assert not run.finished
 
+def take_part(root, rank, port, out):
+    os.environ.update(RANK=str(rank), WORLD_SIZE='2', LOCAL_WORLD_SIZE='2', MASTER_ADDR='here', MASTER_PORT=port)
+    run = together(root=root)
+    out.put((rank, run.finished))
+
+@stage('together', 'runs', parallel=True)
+def together(run, seed=0):
+    with open(run.path.with_name('computed'), 'a') as f: f.write(str(world()[0]))
+    time.sleep(.5)
+    return {'x': torch.ones(3)}, {'metrics': {'x': 1.}}
+
+@pytest.mark.parametrize('left', ['nothing', 'another launch at work'])
+def test_others_take_part_once_the_first_has_begun(tmp_path, tried, left):
+    "A job that works holds the lock, as the first process of two waits; then it finishes, or it gives up"
+    fork = multiprocessing.get_context('fork')
+    out, run = fork.Queue(), Run('together', together(root=tmp_path/'x').config, tmp_path)
+    run.path.parent.mkdir(parents=True)
+    if left != 'nothing': Path(f'{run.path}.begun').write_text('elsewhere 29500')
+    jobs = [fork.Process(target=take_part, args=(tmp_path, rank, '29501', out)) for rank in (1, 0)]
+    with runs.alone(run):
+        for j in jobs: j.start()
+        time.sleep(1)
+        if left != 'nothing': shutil.copytree(tmp_path/'x/together'/run.key, run.path)         # it has finished
+    assert sorted(out.get(timeout=60) for _ in jobs) == [(0, True), (1, True)]
+    for j in jobs: j.join()
+    computed = run.path.with_name('computed')
+    assert sorted(computed.read_text() if computed.exists() else '') == (['0', '1'] if left == 'nothing' else [])
+    tried(f'two processes of one launch, while another holds the lock ({left})', 'both work, or both load')
+
 # --- what a killed process leaves
 
 def test_leftovers_are_swept(tmp_path, tried):
@@ -337,6 +367,44 @@ def test_leftovers_are_swept(tmp_path, tried):
         ['manifest.json', 'result.json', 'run.json', 'weights.safetensors',
          *(f'snapshot-000{i}.safetensors' for i in range(1, 5))])
     tried('half-written files and the lock of a killed process', 'swept by the next run of that key, which goes on')
+
+@pytest.mark.parametrize('what', ['a folder', 'a link to nowhere', 'a link to a device', 'a pipe'])
+def test_something_else_in_the_place_of_the_lock(tmp_path, tried, what):
+    lock = tmp_path/'toy'/f"{Run('toy', WHOLE.config).key}.lock"
+    lock.parent.mkdir()
+    put(lock, what)
+    tried.refused(f'{what} in the place of a lock', lambda: toy(root=tmp_path),
+                  rf'{lock.name} is (a folder|a link|no plain file), .*remove it, or move it away')
+    assert os.path.lexists(lock) and len(list(lock.parent.iterdir())) == 1
+
+def test_a_link_in_the_place_of_a_run_folder(run, tmp_path, tried):
+    mine, name = tmp_path/'mine', run.path
+    shutil.copytree(run.path, mine)
+    (mine/'checkpoint.safetensors').write_bytes(b'mine')
+    (mine/'weights.safetensors.1.part').write_bytes(b'mine')
+    shutil.rmtree(name)
+    name.symlink_to(mine)
+    assert again(tmp_path/'runs')[0].finished                  # it may be read ...
+    assert (mine/'checkpoint.safetensors').exists() and (mine/'weights.safetensors.1.part').exists()
+    (mine/'result.json').unlink()
+    before = sorted(p.name for p in mine.iterdir())
+    tried.refused('a link to another folder in the place of an unfinished run', lambda: toy(root=tmp_path/'runs'),
+                  f'{name.name} is a link to {mine}')
+    assert name.is_symlink() and sorted(p.name for p in mine.iterdir()) == before        # ... and not written
+
+MINE = ['thesis.part', 'thesis.123.part', 'weights.safetensors.part', 'weights.safetensors.old.part',
+        'video.mp4.1.part', 'snapshot-mine.safetensors']
+
+def test_files_of_the_user_stay(tmp_path, tried):
+    for name, f in {'finished': toy, 'given up': make(bad='loss'), 'killed': make(stop=2)}.items():
+        root, folder = tmp_path/name, stopped(tmp_path/name).parent
+        for m in MINE: (folder/m).write_text('mine')
+        (folder/'folder.part').mkdir()
+        (folder/'snapshot-0001.safetensors.77.part').write_bytes(b'half')
+        with contextlib.suppress(Stop, NotFinite): f(root=root)
+        toy_left = {p.name for p in folder.iterdir()}
+        assert {*MINE, 'folder.part'} <= toy_left and 'snapshot-0001.safetensors.77.part' not in toy_left, name
+    tried("files of the user's in a run folder, thesis.part among them", 'left alone, whatever becomes of the run')
 
 def test_killed_at_the_very_end(run, tmp_path):
     (run.path/'checkpoint.safetensors').write_bytes(b'x')
