@@ -316,7 +316,7 @@ REFUSED = [
     ({'optimizer': 'sgd'}, "optimizer must be 'adamw' or 'muon'"),
     ({'ema': 1.}, 'ema must be below 1'),
     ({'drop_path': -.1}, 'drop_path must be at least 0'),
-    ({'drop_path': .1, 'model': 'torchvision:vit_b_16'}, 'drop_path_rate'),
+    ({'drop_path': .1, 'model': 'torchvision:vit_b_16'}, 'no stochastic depth'),
     ({'smoothing': 2.}, 'smoothing must be at most 1'),
     ({'warmup': 1.}, 'warmup must be below 1'),
     ({'lr': float('inf')}, 'lr must be'),
