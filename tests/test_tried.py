@@ -42,6 +42,12 @@ def test_check(root, capsys):
     assert tool.main(['--check'], root) == 1
     said = capsys.readouterr().err
     assert '- | a bomb | refused: x.png' in said and '+ | a bomb | refused: another' in said
+    assert tool.main(['--check', '--rows'], root) == 0
+    note(root, 'tests/test_trust_images.py::test_bomb', ('a bomb', 'opened'))
+    assert tool.main(['--check', '--rows'], root) == 1
+    note(root, 'tests/test_trust_images.py::test_bomb', ('another bomb', 'refused: another answer'))
+    assert tool.main(['--check', '--rows'], root) == 1
+    capsys.readouterr()
     for f in (root/'build/tried').iterdir(): f.unlink()
     assert tool.main(['--check'], root) == 1 and 'no test has noted' in capsys.readouterr().err
 

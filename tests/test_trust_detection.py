@@ -363,6 +363,7 @@ def test_arguments_of_sets(kw, says, folder, tried):
     tried.refused(f'get_detection with {kw}', lambda: get_detection(folder, **kw), says)
 
 def test_names(folder, tried, monkeypatch):
+    monkeypatch.setenv('DFKD_DATA', str(folder/'nowhere'))
     tried.refused('the empty name', lambda: get_detection(''), 'needs a name')
     tried.refused('no such name', lambda: get_detection('nowhere'),
                   "unknown data set 'nowhere': there are scenes, any folder")
@@ -370,7 +371,6 @@ def test_names(folder, tried, monkeypatch):
     for p in list(folder.iterdir()):
         if p.name != 'scenes': shutil.move(p, folder/'scenes')
     monkeypatch.chdir(folder)
-    monkeypatch.setenv('DFKD_DATA', str(folder/'nowhere'))
     with pytest.warns(UserWarning, match='the built-in set is passed over'): data = get('scenes')
     assert data.classes == ['bird', 'drone']
     tried('`scenes`, where there is a folder scenes/', 'the folder; the built-in set is said to be passed over')

@@ -209,7 +209,7 @@ CHECKPOINTS = {'of another run': ck_other_run, 'of another architecture': ck_arc
                'without a hash': ck_no_hash, 'of epoch 1,000,000 of 4': ck_epoch, 'of epoch -1': ck_minus,
                'with a log that is none': ck_log, 'beside a damaged snapshot': ck_snapshot,
                'one bit flipped': lambda ck, tmp: flip(ck),
-               'one bit of its header flipped': lambda ck, tmp: flip(ck, 40),
+               'one bit of its header flipped': lambda ck, tmp: flip(ck, 8),        # its first brace
                'cut short': lambda ck, tmp: ck.write_bytes(ck.read_bytes()[:-9]),
                **{f'instead of it {w}': lambda ck, tmp, w=w: put(ck, w) for w in INSTEAD}}
 

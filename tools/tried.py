@@ -81,9 +81,15 @@ def steady(line):
     for pattern in VARIES: line = re.sub(pattern, '…', line)
     return line
 
-def differences(old, new):
+def outline(line):
+    "What a row tried, and of which kind its answer is: how it reads can follow the machine."
+    tried, _, answer = line.partition(' | ')
+    kind = re.match(r'refused|exit code \d+', answer)
+    return f"{tried}: {kind[0] if kind else 'answered'}"
+
+def differences(old, new, look=steady):
     "Rows of the committed page that no test answers any more, and answers that it does not have."
-    lines = lambda text: Counter(steady(l) for l in text.splitlines() if l.startswith(('| ', '## ')))
+    lines = lambda text: Counter(look(l) for l in text.splitlines() if l.startswith(('| ', '## ')))
     a, b = lines(old), lines(new)
     return [f'- {l}' for l in (a-b).elements()] + [f'+ {l}' for l in (b-a).elements()]
 
@@ -91,13 +97,16 @@ def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--check', action='store_true',
                    help='write nothing; end with 1 when the page is not what the tests answered')
-    check, path = p.parse_args(args).check, root/PAGE
+    p.add_argument('--rows', action='store_true',
+                   help='look only whether every row is there and whether it is refused, for another machine')
+    a = p.parse_args(args)
+    check, path = a.check, root/PAGE
     noted = rows(root)
     if not noted:
         print('no test has noted anything in build/tried: run `make tried`', file=sys.stderr)
         return 1
     new, old = page(noted, root), path.read_text(encoding='utf-8') if path.exists() else ''
-    differ = differences(old, new)
+    differ = differences(old, new, outline if a.rows else steady)
     if not check:
         if differ or not old: path.write_text(new, encoding='utf-8')
         print(f"{PAGE}: {len(noted)} rows, {'written' if differ or not old else 'as it was'}")
