@@ -100,8 +100,8 @@ def test_what_is_there_is_written(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt): main(['cifar10', '--out', str(tmp_path/'x.md')])
     assert '| train_teacher' in (said := (tmp_path/'x.md').read_text()) and '2.0 hours in all' in said
 
-def test_only_what_a_stage_takes_is_changed():
+def test_rounds_of_training_and_of_a_measurement():
     rehearsal = Rehearsal(Few(get_data('digits')), 1)
-    for takes, changes in (({'rounds': 9}, {'rounds': 3}), ({'rounds': 9, 'every': 5}, {'rounds': 3, 'every': 1})):
-        asked, step, _, change = rehearsal.plan(takes, 'teacher')
-        assert (asked, step, change(3)) == (9, 'round', changes)
+    asked, step, _, change = rehearsal.plan({'rounds': 9, 'every': 5, 'patience': 2}, 'teacher')
+    assert (asked, step, change(3)) == (9, 'round', {'rounds': 3, 'every': 1, 'patience': 0})
+    assert rehearsal.plan({'rounds': 9}, '')[0] is None         # such as of latencies

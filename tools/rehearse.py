@@ -146,9 +146,8 @@ class Rehearsal:
     def plan(self, a, rung):
         """Of the arguments of a stage: how many steps it is asked for, what a step is, by how many a run of three
         short epochs exceeds one of one, and the changes for n of them."""
-        if 'rounds' in a:
-            brief = {k: v for k, v in {'every': 1, 'patience': 0}.items() if k in a}
-            return a['rounds'], 'round', 2, lambda n: dict(rounds=n, **brief)
+        if {'rounds', 'every', 'patience'} <= a.keys():     # of training; others repeat a measurement so often
+            return a['rounds'], 'round', 2, lambda n: {'rounds': n, 'every': 1, 'patience': 0}
         if 'epochs' not in a: return None, 'whole (few images)', 0, lambda n: {}
         bs = a.get('bs', 64)
         small = self.how.scaled(a)[0].get('bs', bs)
