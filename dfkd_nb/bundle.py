@@ -8,8 +8,9 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'AT_ONCE
            'read_weights', 'unwrapped', 'fit_names', 'own_names', 'read_config', 'read_preparation', 'class_places',
            'as_trained', 'foreign_teacher', 'adopt', 'preflight', 'nearest', 'memorisation', 'plot_memorisation',
            'local_path', 'keep_apart', 'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of',
-           'sweep', 'save_bundle', 'Bundle', 'wild_folder', 'wild_source', 'make_source', 'held_back', 'WithoutData',
-           'match_classes', 'in_colour', 'compress', 'card_student', 'save_student', 'load_student', 'gan_size']
+           'heaviest', 'sweep', 'save_bundle', 'Bundle', 'wild_folder', 'wild_source', 'make_source', 'held_back',
+           'WithoutData', 'match_classes', 'in_colour', 'compress', 'card_student', 'save_student', 'load_student',
+           'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 import torch, yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from torch.nn.modules.module import register_module_forward_hook
 from .checks import *
 from .runs import *
 from .data import *
@@ -870,12 +872,15 @@ def _check_net(path, result):
 # %% ../nbs/12_your_teacher.ipynb #46bc8978
 GAN_PIXELS = 128    # of a side, of the images that a generator draws
 
-def _largest(net, *x):
-    "Values of the largest tensor that a module of a network gives"
-    sizes = []
-    for m in net.modules(): m.register_forward_hook(lambda m, args, out: sizes.append(out.numel()))
-    with torch.no_grad(): net.eval()(*x)
-    return max(sizes)
+def heaviest(look, # Function without arguments that runs networks, perhaps on the device `meta`
+            ) -> int: # Bytes
+    "The largest that a layer gives while `look` is called"
+    most = [0]
+    def see(layer, given, out): most.append(getattr(out, 'nbytes', 0))
+    hook = register_module_forward_hook(see)
+    try: look()
+    finally: hook.remove()
+    return max(most)
 
 def _check_generator(path, result):
     have, p = outline(path), result['params']
@@ -889,8 +894,9 @@ def _check_generator(path, result):
     for which in have: _same_shapes(path, have[which], G)
     if n_params(G) != p['parameters']:
         raise ValueError(f"{path}: the generator has {n_params(G):,} parameters, its result says {p['parameters']:,}")
-    with torch.device('meta'): most = _largest(G, torch.zeros(500, G.z), torch.zeros(500, dtype=torch.long))
-    require_memory(8*most, f'{path}: drawing 500 images', 'ask for a bundle with a narrower generator, or without one')
+    with torch.device('meta'), torch.no_grad():
+        most = heaviest(lambda: G.eval()(torch.zeros(500, G.z), torch.zeros(500, dtype=torch.long)))
+    require_memory(2*most, f'{path}: drawing 500 images', 'ask for a bundle with a narrower generator, or without one')
     C, H, W = p['shape']
     if p['arch']['chans'] != C or max(H, W) > G.size:
         raise ValueError(f"{path}: a generator of {p['arch']['chans']}×{G.size}×{G.size} cannot give images of "

@@ -309,29 +309,19 @@ def _is_ours(path):
     except (OSError, ValueError): return False
 
 # %% ../nbs/13_cli.ipynb #d6b0505c
-def _heaviest(look):
-    "Bytes of the largest that a layer gives while `look` is called"
-    from torch.nn.modules.module import register_module_forward_hook
-    most = [0]
-    def see(layer, given, out): most.append(getattr(out, 'nbytes', 0))
-    hook = register_module_forward_hook(see)
-    try: look()
-    finally: hook.remove()
-    return max(most)
-
 def _an_image(bundle, source):
     "Bytes that an image of a source takes at least, while it is made and while the teacher looks at it"
     import math, torch
-    from dfkd_nb.bundle import patches_of
+    from dfkd_nb.bundle import heaviest, patches_of
     from dfkd_nb.gan import GANS
     from dfkd_nb.models import skeleton
     T = skeleton(bundle.teacher.result)
-    sizes = [4*math.prod(bundle.shape), 4*(T.chans or 3)*(T.size or 0)**2, _heaviest(lambda: patches_of(T))]
+    sizes = [4*math.prod(bundle.shape), 4*(T.chans or 3)*(T.size or 0)**2, heaviest(lambda: patches_of(T))]
     if source == 'gan' and bundle.generator is not None:
         r = bundle.generator.result
         with torch.device('meta'), torch.no_grad():
             G = GANS[r['model']][0](**r['params']['arch']).eval()
-            sizes.append(_heaviest(lambda: G(torch.zeros(1, G.z), torch.zeros(1, dtype=torch.long))))
+            sizes.append(heaviest(lambda: G(torch.zeros(1, G.z), torch.zeros(1, dtype=torch.long))))
     return max(sizes)
 
 # %% ../nbs/13_cli.ipynb #afda6152

@@ -173,13 +173,13 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
         return write_atomic(Path(path), Path(f'{tmp}/m.onnx').read_bytes())
 
 # %% ../nbs/11_deploy.ipynb #e134ca33
-def _reader(images, bs):
-    "Calibration images as onnxruntime asks for them, in batches of one size"
+def _full_batches(images, bs): return [b for b in images.split(bs) if len(b) == min(bs, len(images))]
+
+def _reader(batches):
+    "Calibration images as onnxruntime asks for them"
     from onnxruntime.quantization import CalibrationDataReader
     class Reader(CalibrationDataReader):
-        def __init__(self):
-            full = [b for b in images.split(bs) if len(b) == min(bs, len(images))]
-            self.batches = iter([{'images': to_unit(b).numpy()} for b in full])
+        def __init__(self): self.batches = iter([{'images': to_unit(b).numpy()} for b in batches])
         def get_next(self): return next(self.batches, None)
     return Reader()
 
@@ -196,16 +196,16 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     if calibration is not None and not len(calibration):
         raise ValueError('quantize: no calibration images: pass some, or None')
     card = read_card(path)
-    used = 0 if calibration is None else len(calibration)//min(bs, len(calibration))*min(bs, len(calibration))
-    how = f'static, {used} calibration images' if used else 'dynamic'
+    batches = [] if calibration is None else _full_batches(calibration, bs)
+    how = f'static, {sum(map(len, batches))} calibration images' if batches else 'dynamic'
     both = dict(per_channel=True, weight_type=q.QuantType.QInt8)
     # quiet: its advice to preprocess comes even when that was done
     with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:
         ready, made = f'{tmp}/p.onnx', f'{tmp}/q.onnx'
         quant_pre_process(str(path), ready, skip_symbolic_shape=True)
-        if calibration is None: q.quantize_dynamic(ready, made, **both)
+        if not batches: q.quantize_dynamic(ready, made, **both)
         else:
-            q.quantize_static(ready, made, _reader(calibration, bs), op_types_to_quantize=['MatMul', 'Gemm'],
+            q.quantize_static(ready, made, _reader(batches), op_types_to_quantize=['MatMul', 'Gemm'],
                               quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, **both)
         model = onnx.load(made)
         onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': how})})
