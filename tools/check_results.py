@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 sys.path.insert(0, str(Path(__file__).parent))
 import graph, report
-from cells import ROOT
+from cells import ROOT, result_files
 from study import ACCURACY, BEYOND, BOXES, INT8, MAP50, NOTEBOOKS, drawn_for
 
 RUNGS = NOTEBOOKS['06_distill'].rungs
@@ -112,8 +112,7 @@ def detection(results, dataset, seeds):
 def main(scale='smoke'):
     out, cfg = ROOT/'paper_figures'/scale, graph.load(scale)
     plan = cfg['plan']
-    paths = [p for p in sorted((out/'results').glob('*.json')) if not p.name.endswith('.run.json')]
-    results = [json.loads(p.read_text(encoding='utf-8')) for p in paths]
+    results = [json.loads(p.read_text(encoding='utf-8')) for p in result_files(out/'results')]
     checks, told = [*files(out, results, cfg), *plausible(results)], []
     if scale == 'smoke':
         told = [*claims(results, 'digits', plan['digits']), *detection(results, 'scenes', plan['scenes'])]

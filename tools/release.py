@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT, settings
+from cells import ROOT, result_files, settings
 from dfkd_nb import __version__
 from dfkd_nb.bundle import card_student, memorisation, save_bundle
 from dfkd_nb.data import get_data
@@ -62,7 +62,7 @@ def main(args=None, root=ROOT):
     a = p.parse_args(args)
     home, out = root/'paper_figures'/a.scale, a.out or root/'build'/'release'/a.scale
     licence = settings(root)['license']
-    files = [f for f in sorted((home/'results').glob('*.json')) if not f.name.endswith('.run.json')]
+    files = result_files(home/'results')
     if not files:
         print(f'no results in {home}: run `make paper SCALE={a.scale}`', file=sys.stderr)
         return 2

@@ -3,7 +3,7 @@
 import json, os, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT
+from cells import ROOT, result_files
 from dfkd_nb.runs import Run, seal
 from study import NOTEBOOKS
 
@@ -24,8 +24,7 @@ def main():
     new = out/'stages'
     shutil.rmtree(out, ignore_errors=True)
     for nb in NOTEBOOKS: execute(nb, out)
-    for f in sorted((out/'results').glob('*.json')):
-        if f.name.endswith('.run.json'): continue
+    for f in result_files(out/'results'):
         r = json.loads(f.read_text(encoding='utf-8'))
         if r['stage'] == 'student' and (r['rung'], r['variant']) not in STUDENTS: continue
         run = Run(r['stage'], r['config'])

@@ -32,7 +32,7 @@ from pathlib import Path
 from statistics import fmean
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT
+from cells import ROOT, result_files
 from dfkd_nb.runs import mean_sd, paired_difference, read_notes
 
 # Verdicts on a number, and on a claim
@@ -56,8 +56,8 @@ def read(folder):
     "Results of a run, each with what lies in its .run.json; and the counted parameters of the audit, by model."
     folder = Path(folder)
     notes = read_notes(folder/'results')
-    paths = [p for p in sorted(folder.glob('results/*.json')) if not p.name.endswith('.run.json')]
-    results = [json.loads(p.read_text(encoding='utf-8')) | {'run': notes.get(p.stem, {})} for p in paths]
+    results = [json.loads(p.read_text(encoding='utf-8')) | {'run': notes.get(p.stem, {})}
+               for p in result_files(folder/'results')]
     counts = {r['we build'].split('`')[1]: int(r['counted'].replace(',', '')) for r in rows_of(folder/'audit.csv')}
     for r in rows_of(folder/'detr_sizes.csv'):
         counts |= {f"{r['detector']}.{k}": int(r[k]) for k in ('parameters', 'trainable', 'frozen')}
