@@ -443,7 +443,7 @@ def train_scene_generator(run,
                           arch:one_of(GANS)='cgan', # For the objects
                           lam:Weight=.5, # λ of Eq. 5
                           epochs:Count=20,
-                          bs:Count=32, # Batch size, in objects; as many images are composed
+                          bs:Count=32, # Batch size, in objects
                           lr:Rate=5e-4, # Adam's, both networks
                           betas:Betas=(.5, .999), # Table 1
                           widths:Widths=(128, 64, 32), # Generator

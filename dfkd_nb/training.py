@@ -116,7 +116,7 @@ def pick_dtype(width:int, # Embedding width of the widest model in the computati
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 # %% ../nbs/02a_training.ipynb #f0fa029f
-def _has_amx(): # units for products of small matrices, without which bfloat16 is slower than float32
+def _has_amx(): # units for products of small matrices, without which bfloat16 made training slower
     ask = getattr(torch.cpu, '_is_amx_tile_supported', None)
     return bool(ask and ask())
 
