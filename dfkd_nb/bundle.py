@@ -27,6 +27,7 @@ from .training import *
 from .probes import *
 from .gan import *
 from .distill import *
+from .drawn import *
 from .inversion import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
@@ -1132,11 +1133,10 @@ def wild_folder(what:str # Such as `wild:FOLDER`
 def wild_source(folder:Path, # Of any pictures
                 shape:tuple, # (C, H, W) that they are brought to
                 classes:int, # K of the teacher
-                mean:list, # Of its images, that the pictures are toned to
                 apart:bool=False, # Withhold every tenth picture, and its crops
                ) -> WildSource:
     "Foreign pictures of a folder; raises `ValueError` where it holds none"
-    def read(files, n=10_000): return toned(read_wild(folder, shape, n, files=files), mean)
+    def read(files, n=10_000): return read_wild(folder, shape, n, files=files)
     files = list_images(folder)
     held = files[::10][:500] if apart and len(files) > 1 else []
     rest = sorted(set(files)-set(held))
@@ -1148,16 +1148,16 @@ def make_source(bundle:Bundle,
                 apart:bool=False, # Withhold some of a folder's pictures, to measure by
                ): # Image source
     "An image source by name; raises `ValueError` for what the bundle cannot give"
-    mean, K = bundle.teacher.result['params']['mean'], len(bundle.classes)
+    K = len(bundle.classes)
     if what == 'gan':
         if bundle.generator is None:
             raise ValueError(f'{bundle.path} has no generator: use another source, or a bundle made with data')
         return GanSource(bundle.generator)
     _require_room(bundle.shape, bundle.path)
     if what == 'noise': return NoiseSource(bundle.shape, K)
-    if what == 'drawn': return DrawnSource(bundle.shape, K, mean)
+    if what == 'drawn': return drawn_for(bundle.teacher, bundle.shape)
     if isinstance(what, str) and what.startswith('wild:'):
-        return wild_source(wild_folder(what), bundle.shape, K, mean, apart)
+        return as_seen(wild_source(wild_folder(what), bundle.shape, K, apart), bundle.teacher)
     raise ValueError(f"unknown source {str(what)[:60]!r}: there are {', '.join(SOURCES)}")
 
 # %% ../nbs/12_your_teacher.ipynb #18e593b8

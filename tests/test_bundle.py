@@ -97,11 +97,11 @@ def test_grey_folder(tmp_path, capsys):
 def test_pictures_apart_are_other_pictures(tmp_path):
     "Of a few pictures, none is on both sides, nor a crop of one"
     for i in range(20): Image.new('L', (40, 40), 5+12*i).save(tmp_path/f'{i:02}.png')
-    source = wild_source(tmp_path, (1, 8, 8), 3, [0.], apart=True)
+    source = wild_source(tmp_path, (1, 8, 8), 3, apart=True)
     assert len(source.x) == 10_000 and len(source.apart) == 200
     greys, apart = (set(x.unique().tolist()) for x in (source.x, source.apart))
     assert not greys & apart - {0, 255}         # an even crop is stretched to one of these
-    assert wild_source(tmp_path, (1, 8, 8), 3, [0.]).apart is None
+    assert wild_source(tmp_path, (1, 8, 8), 3).apart is None
 
 @pytest.mark.parametrize('n,apart', [(10, 1), (40, 4), (9000, 500)])
 def test_pictures_held_back(n, apart):

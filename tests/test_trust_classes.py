@@ -7,7 +7,8 @@ from dfkd_nb.checks import NotFinite
 from dfkd_nb.data import ImageData, NoiseSource
 from dfkd_nb.distill import Distill, check_pair, distill
 from dfkd_nb.gan import GanSource, class_spread, health, train_generator
-from dfkd_nb.inversion import DrawnSource, Inversion, drawn_pictures, invert, read_terms, select_by_probes, toned
+from dfkd_nb.drawn import DrawnSource, drawn_pictures, toned
+from dfkd_nb.inversion import Inversion, invert, read_terms, select_by_probes
 from dfkd_nb.models import create_classifier
 from dfkd_nb.probes import class_probes
 from dfkd_nb.runs import Run, save_tree
@@ -335,7 +336,7 @@ def test_numbers_of_images(tried, chain, n):
 @pytest.mark.parametrize('seed', [-1, 2**31, 1.5, None, '0'])
 def test_seeds_of_images(tried, chain, seed):
     tried.refused(f'images of seed {seed!r}', lambda: GanSource(chain.generator).sample(4, seed), 'seed')
-    tried.refused(f'drawn pictures of seed {seed!r}', lambda: drawn_pictures(4, (1, 8, 8), seed), 'seed')
+    tried.refused(f'drawn pictures of seed {seed!r}', lambda: drawn_pictures(4, (1, 8, 8), [.5], seed=seed), 'seed')
 
 @pytest.mark.parametrize('mean, says', [([NAN], 'mean'), ([INF], 'mean'), ([.5, .5], '2 values'), ([], '0 values')])
 def test_tones_of_pictures(tried, mean, says):

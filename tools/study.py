@@ -70,9 +70,11 @@ NOTEBOOKS = {       # in the order of their numbers
                Stage('detr_student', 'detr_distill.distill_detr', 'kd_recipe')),
         rungs=('real', 'gan'), matching=('hungarian', 'index'),
         draws={'boxes': 'fig18 fig19'}),
+    '09a_drawn': Notebook(
+        minutes=.1, needs=('02a_training',), once=True),
     '10_ladder': Notebook(
         minutes=4, needs=('03_probes',),
-        makes=(Stage('student', 'distill.distill', 'wild_recipe', also=('tone',)),
+        makes=(Stage('student', 'distill.distill', 'wild_recipe'),
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
         ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
@@ -90,8 +92,8 @@ SETS = {'digits': {'digits'}, 'grey': {'digits', 'mnist'}, 'colour': {'digits_rg
 SMOKE = {
     'plan': {'digits': [0, 1], 'digits_rgb': [0], 'scenes': [0]},           # data set: its seeds
     # notebook: its data sets, where these are not all of the plan's; {data set: n}: for the first n seeds only
-    'only': {'05_fid': ['digits'], '07_ablations': {'digits': 1}, '10_ladder': {'digits': 1},
-             '11_deploy': {'digits': 1}},
+    'only': {'05_fid': ['digits'], '07_ablations': {'digits': 1}, '09a_drawn': {'digits': 1},
+             '10_ladder': {'digits': 1}, '11_deploy': {'digits': 1}},
     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
     'parameters': {},
 }
