@@ -74,7 +74,7 @@ def without_reason(progress):
 
 def compute(scale, cores, more, lock, env):
     "Let Snakemake make what is not there; an exit code."
-    out, verbose = ROOT/'build'/scale, bool(env.get('VERBOSE'))
+    out, verbose = ROOT/'build'/scale, bool(env.get('VERBOSE')) or '-n' in more
     (out/'log').mkdir(parents=True, exist_ok=True)
     words = out/'log'/'snakemake.txt'
     snakemake = Snakemake(scale, cores, lock, env)
@@ -94,7 +94,7 @@ def compute(scale, cores, more, lock, env):
         process = snakemake.start(args, None if verbose else f)
         rc, failed = watch(process, progress, results, Screen(progress, False if verbose else None), verbose)
     if not rc: return 0
-    failed += without_reason(progress)
+    failed += without_reason(progress) if rc > 0 else [f'{FAILED} Snakemake: it was killed (signal {-rc})']
     if not failed and not verbose: print(words.read_text(encoding='utf-8').strip(), file=sys.stderr)
     done = sum(j.done is not None for j in progress.jobs)
     print(f'\nstopped: {done} of {len(progress.jobs)} notebooks are done, the same command goes on from here.',
@@ -109,19 +109,21 @@ def begin(progress, scale):
     if n: print(f'{scale}: {n} notebooks to run, {n-pages} that compute and {pages} pages{about}', flush=True)
     else: print(f'{scale}: nothing to make anew', flush=True)
 
-def end(scale, root=ROOT):
-    "Say where things are, and what to open."
+def end(scale, minutes):
+    "Say where things are, what to open, and how long it took."
     site = 'make site' if scale == 'smoke' else f'.venv/bin/python tools/site.py {scale}'
     print(f"the paper's numbers beside ours: paper_figures/{scale}/summary.md",
           f'executed notebooks: build/{scale}/notebooks',
-          f'next: {site}, then open build/site/html/index.html', sep='\n')
+          f'next: {site}, then open build/site/html/index.html',
+          f'{rough(minutes)} in all', sep='\n')
 
 def make(scale, cores, more, lock, env):
     "All that a scale has to make, and the comparison with what is committed; an exit code."
+    start = time.time()
     if rc := compute(scale, cores, more, lock, env): return rc
     import summary      # late, since it loads torch
     rc = summary.main([scale]) or report.main([scale])
-    end(scale)
+    end(scale, (time.time()-start)/60)
     return rc
 
 def main(args=None):
@@ -135,17 +137,14 @@ def main(args=None):
     env = dict(os.environ)
     if cores: env.setdefault('DFKD_GPU_SHARE', gpu_share(a.scale, int(cores)))      # jobs of a cluster have a GPU each
     (ROOT/'build').mkdir(exist_ok=True)
-    start = time.time()
     with open(ROOT/'build/.paper.lock', 'w') as lock:
         try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print('another `make paper` is at work here', file=sys.stderr)
             return 1
-        try: rc = make(a.scale, cores, more, lock, env)
+        try: return make(a.scale, cores, more, lock, env)
         except KeyboardInterrupt:
             print('\nstopped: the same command goes on from here', file=sys.stderr)
-            rc = 130
-    if not rc: print(f'{rough((time.time()-start)/60)} in all')
-    return rc
+            return 130
 
 if __name__ == '__main__': sys.exit(main())

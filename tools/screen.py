@@ -127,7 +127,8 @@ class Progress:
         return took/expected
     def rest(self, job, now):
         "(expected minutes of this job that are still to come, those before them)"
-        if job.done or job.failed: return 0, job.minutes
+        if job.failed: return 0, 0
+        if job.done: return 0, job.minutes
         spent = (now - job.begun)/60/self.factor(now) if job.begun is not None else 0
         spent = min(spent, .95*job.minutes)
         return job.minutes - spent, spent

@@ -51,7 +51,7 @@ NOTEBOOKS = {       # in the order of their numbers
         variants=('default', 'unguided'),
         draws={'grey': 'table2'}),
     '06_distill': Notebook(
-        minutes=6, needs=('04_gan',),
+        minutes=6, needs=('04_gan',), reads=('07_ablations',),
         makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
         rungs=('real', 'gan', 'noise'),
         draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
