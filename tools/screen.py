@@ -67,9 +67,11 @@ class Results:
         return [text for text in told if text]
     def told(self, path):
         if path.suffix == '.md': return f'table: {short(path)}'
-        if path.name == 'result.json': found = line(path, path.with_name('run.json'))
-        else: found = line(path, path.with_suffix('.run.json'), 'made earlier, in')
-        if not found or path.name != 'result.json' and found[0] in self.said: return None
+        if path.name == 'result.json': found = line(path, path.with_name('run.json'))       # a stage is done
+        else:                                                                               # a job has recorded it
+            found = line(path, path.with_suffix('.run.json'), 'made earlier, in')
+            if found and found[0] in self.said: return None
+        if not found: return None
         self.said.add(found[0])
         return ''.join(found)
 
