@@ -7,6 +7,11 @@ READY  := .venv/.ready
 DOCS   := .venv/.docs
 # Snakemake's jobs and nbdev find their tools by PATH
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# By uv where there is one; pip else, and where uv does not find what pip is set up to find. With a bar on a terminal,
+# quietly elsewhere
+install = quiet=; [ -t 1 ] || quiet=--quiet; \
+	{ command -v uv >/dev/null && uv pip install $$quiet --python $(BIN)/python -c constraints.txt -e '.[$(1)]'; } || \
+	$(BIN)/python -m pip install $$quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
 
 help:           ## this list
 	@grep -E '^[a-z-]+: .*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 24
@@ -17,12 +22,15 @@ $(READY): settings.ini setup.py pyproject.toml constraints.txt
 	@py=; for p in python3.11 python3.12 python3.13 python3; do \
 	  if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then py=$$p; break; fi; done; \
 	if [ -z "$$py" ]; then echo "needs Python 3.11 or newer (looked for python3.11, 3.12, 3.13, python3)" >&2; exit 1; fi; \
-	[ -x $(BIN)/python ] || $$py -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	echo "setup: .venv gets this package and all that it needs, PyTorch most of it: about 6.6 GB on the disk, some minutes"; \
+	[ -x $(BIN)/python ] || { command -v uv >/dev/null && uv venv --quiet --seed --python $$py .venv; } || $$py -m venv .venv
+	@$(call install,dev)
 	@touch $@
+	@echo "setup: done. Next: make paper"
 
 $(DOCS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@echo "setup: .venv gets what builds the site as well"
+	@$(call install,docs)
 	@touch $@
 
 lint: $(READY)  ## the rules of lines and names in pyproject.toml, also in the notebooks
@@ -41,7 +49,7 @@ tried: $(READY) ## what was tried and what it answered (tests/test_trust_*), as 
 	@$(BIN)/pytest -q tests/test_trust_*.py
 	@$(BIN)/python tools/tried.py
 
-paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared with the committed ones
+paper: $(READY) ## all results, tables and figures of SCALE (smoke), compared with the committed ones (VERBOSE=1: all words)
 	@$(BIN)/python tools/paper.py $(SCALE)
 
 rehearse: $(READY) ## the first batches of every stage of SCALE, and the hours that the whole would take here

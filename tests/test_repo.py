@@ -239,12 +239,13 @@ def dry(*args):
 
 @scales
 def test_dry_run(scale):
-    "Every job once, with its priority."
+    "Every job and page once, with its priority."
     said, cfg = dry('-c2', '--config', f'scale={scale}'), graph.load(scale)
     assert re.search(rf'^stages +{len(graph.jobs(cfg))}$', said, re.M)
     assert re.search(rf'^draw +{len(graph.drawn(cfg))}$', said, re.M)
-    want = sorted(graph.remaining(cfg, nb, d) for nb, d, _ in graph.jobs(cfg))
-    assert sorted(float(p) for p in re.findall(r'priority: (\S+)', said)) == want
+    want = [graph.remaining(cfg, nb, d) for nb, d, _ in graph.jobs(cfg)]
+    want += [n for nb, _ in graph.drawn(cfg).values() if (n := graph.urgency(nb))]
+    assert sorted(float(p) for p in re.findall(r'priority: (\S+)', said)) == sorted(want)
 
 def test_threads_share_a_machine(monkeypatch):
     "`threads` says how many notebooks run at once; they share a GPU's memory, and leave some to what lies beside it."

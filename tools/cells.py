@@ -35,6 +35,11 @@ def addressed(md, cfg):
     if not has_address(cfg): md = re.sub(r'^.*\{(?:repo|site)_url\}.*(?:\n\n?|$)', '', md, flags=re.M)
     return md.replace('{repo_url}', cfg['repo_url'].rstrip('/')).replace('{site_url}', site_url(cfg))
 
+def short(path):
+    "A path as one types it here."
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
 def numbered(nbs=NBS): return sorted(Path(nbs).glob('[0-9]*.ipynb'))
 
 def result_files(folder):

@@ -4,7 +4,7 @@ import argparse, logging, os, re, sys, threading, time
 from pathlib import Path
 import nbformat, yaml
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import declared, library, parameter_cells, read, runs, tags
+from cells import declared, library, parameter_cells, read, runs, short, tags
 
 def refusal(nb, name, params):
     """Why these parameters cannot be given to this notebook, or None. papermill itself only warns, and then runs the
@@ -37,6 +37,25 @@ def follow(pid):
             time.sleep(1)
     threading.Thread(target=watch, daemon=True).start()
 
+FAILED = 'FAILED'       # begins the last line of a notebook that failed: tools/paper.py looks for it
+
+def last_line(told, dst, error):
+    "What failed, in which cell, why, and where to look, on one line."
+    cells = read(dst)['cells'] if dst.exists() else []
+    begun = [c for c in cells if c['cell_type'] == 'code' and c['metadata'].get('papermill', {}).get('start_time')]
+    cell = ''
+    if begun:       # a cell whose kernel died has no number
+        last = begun[-1]
+        cell = f", cell In [{last['execution_count'] or ' '}] ({last['id']})"
+    # papermill's own error holds that of the cell
+    name, words = getattr(error, 'ename', type(error).__name__), str(getattr(error, 'evalue', error))
+    why = f'{name}: {plain(words)}'.rstrip(': ')
+    return f'{FAILED} {told}{cell}: {why} [log notebook: {short(dst)}]'
+
+def plain(text):
+    "Text on one line, without colours."
+    return ' '.join(re.sub(r'\x1b\[[\d;]*m', '', text).split())
+
 def execute(src, dst, params=None, stages=False):
     """Run `src` in its own folder into `dst`; returns an exit code, and leaves the executed notebook, traceback and
     all, at `dst`."""
@@ -48,17 +67,18 @@ def execute(src, dst, params=None, stages=False):
     from papermill import execute_notebook
     logging.getLogger('papermill').setLevel(logging.ERROR)      # it warns of parameters assigned as a tuple
     dst.parent.mkdir(parents=True, exist_ok=True)
-    told = [str(params[k]) for k in ('dataset', 'seed') if k in (params or {})]
-    bar = {'desc': ' '.join([src.stem, *told]), 'mininterval': .1 if sys.stderr.isatty() else 10}
+    dst.unlink(missing_ok=True)     # what an earlier run left would tell of another failure
+    told = ' '.join([src.stem, *(str(params[k]) for k in ('dataset', 'seed') if k in (params or {}))])
+    bar = {'desc': told, 'mininterval': .1 if sys.stderr.isatty() else 10}
     nb = prepared(nbformat.read(src, as_version=4), stages)
-    # ipykernel warns at every start that a local kernel's TCP is not encrypted
-    quiet = ['--IPKernelApp.log_level=ERROR']
+    # ipykernel warns at every start that a local kernel's TCP is not encrypted, and calls it an error that a healthy
+    # kernel is interrupted at its end; what goes wrong in a cell comes by another way
+    quiet = ['--IPKernelApp.log_level=CRITICAL']
     try:
         execute_notebook(nb, dst, parameters=params, kernel_name='python3', cwd=src.parent, progress_bar=bar,
                          extra_arguments=quiet)
     except Exception as e:
-        plain = re.sub(r'\x1b\[[\d;]*m', '', str(e)).strip().splitlines()
-        print(f'{src.name} failed:', *plain[-15:], f'(the executed notebook: {dst})', sep='\n', file=sys.stderr)
+        print(re.sub(r'\x1b\[[\d;]*m', '', str(e)).strip(), last_line(told, dst, e), sep='\n', file=sys.stderr)
         return 1
     return 0
 

@@ -3,7 +3,7 @@ import ast, hashlib, json, re
 from functools import cache
 import yaml
 from cells import NBS, ROOT, declared, evals, module, numbered, read, source, tags
-from study import BOXES, NOTEBOOKS, SMOKE, line_of, recipes
+from study import BOXES, EXAMPLES, FIRST, NOTEBOOKS, SMOKE, is_table, line_of, recipes
 
 STAGES  = list(NOTEBOOKS)
 NEEDS   = {nb: n.needs for nb, n in NOTEBOOKS.items()}
@@ -76,6 +76,25 @@ def remaining(cfg, nb, dataset):
     after = [n for n in STAGES if nb in NEEDS[n] and dataset in sets(cfg, n)]
     return round(MINUTES[nb] + max((remaining(cfg, n, dataset) for n in after), default=0), 1)
 
+def before(nb):
+    "A notebook, all that it needs, and what that needs in turn."
+    return {nb}.union(*map(before, NEEDS[nb]))
+
+def read_by(cfg, nb, dataset):
+    "The jobs that have to be done before a page is drawn: of all seeds, or it would show the first ones only."
+    if nb in NOTEBOOKS: names = set().union(*map(before, (nb, *NOTEBOOKS[nb].reads)))
+    elif nb in EXAMPLES:
+        of, dataset = EXAMPLES[nb]
+        names = before(of)
+    else: return []
+    return [j for j in jobs(cfg) if j[0] in names and j[1] == dataset]
+
+def urgency(nb):
+    "Of a page: the first one before all jobs, then those with tables of the paper, others when nothing else is left."
+    if nb == FIRST: return 1000
+    draws = NOTEBOOKS[nb].draws.values() if nb in NOTEBOOKS else ()
+    return 100 if any(is_table(name) for names in draws for name in names.split()) else 0
+
 def drawn(cfg, nbs=NBS):
     """Executed copies of the last pass: {name: (notebook, data set)}; the first data set's copy bears the notebook's
     own name, and is the only one of a notebook that is drawn once."""
@@ -116,11 +135,13 @@ class _Bare(ast.NodeTransformer):
         return self.generic_visit(node)
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_body
 
+@cache
 def bare(code, plots=True):
     "Code without comments, layout and docstrings; without `plots`, also without the functions plot_* and table_*."
     plain = re.sub(r'^(\s*)(%%|%\w|!(?!=)).*$', r'\1pass', code, flags=re.M)       # magics are no Python
     return ast.unparse(_Bare(plots).visit(ast.parse(plain)))
 
+@cache
 def imports(code, pkg='dfkd_nb'):
     "The package's modules that a piece of code imports."
     found = set()

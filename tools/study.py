@@ -1,13 +1,14 @@
 """The study, said once: what each notebook computes and draws, from which data, and how far a result may lie from ours.
 
 A new notebook takes one entry in NOTEBOOKS. All else reads it here: graph.py (what runs when, and with which
-parameters), check_results.py (what a run has to have made), report.py (tolerances), restore.py (which function made
-a result) and shipped.py (what travels with the repository). Only notebooks that compute stages have an entry; the
-others are executed once, at the end, and nothing is expected of them.
+parameters), screen.py (what is said of a result), check_results.py (what a run has to have made), report.py
+(tolerances), restore.py (which function made a result) and shipped.py (what travels with the repository). Only
+notebooks that compute stages have an entry; the others are executed once, and nothing is expected of them.
 
 Everything is in one of two *lines*: `images` (classification) or `boxes` (detection). A data set is of one line, and
 a notebook runs for the data sets of its own."""
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 
 @dataclass(frozen=True)
 class Stage:
@@ -21,8 +22,9 @@ class Stage:
 @dataclass(frozen=True, kw_only=True)
 class Notebook:
     "What is to be known of a notebook that computes stages."
-    minutes: float                  # roughly a smoke job on one core: decides what starts first, and no result
+    minutes: float                  # roughly a smoke job on one core: what starts first, and the time left; no result
     needs: tuple = ()               # what has to have run before it, for the same data set and seed
+    reads: tuple = ()               # whose results, of all seeds, its page reads too
     line: str = 'images'
     makes: tuple = ()               # its stages with recipes; those of other notebooks of its line it takes as well
     rungs: tuple = ()               # its students, by what they learn from …
@@ -34,38 +36,38 @@ class Notebook:
 
 NOTEBOOKS = {       # in the order of their numbers
     '02a_training': Notebook(
-        minutes=1, once=True,
+        minutes=1.5, once=True,
         makes=(Stage('teacher', 'training.train_teacher', 'recipe'),)),
     '03_probes': Notebook(
-        minutes=.3, needs=('02a_training',),
+        minutes=1, needs=('02a_training',),
         draws={'digits': 'fig01 fig02', 'grey': 'fig03', 'colour': 'fig04'}),
     '04_gan': Notebook(
-        minutes=2, needs=('03_probes',),
+        minutes=3.2, needs=('03_probes',),
         makes=(Stage('generator', 'gan.train_generator', 'gan_recipe'),),
         draws={'grey': 'fig05 fig06 fig07 table1', 'colour': 'fig08'}),
     '05_fid': Notebook(
-        minutes=.5, needs=('04_gan',),
+        minutes=.6, needs=('04_gan',),
         makes=(Stage('extractor', 'fid.train_extractor', 'extractor_recipe'),),
         variants=('default', 'unguided'),
         draws={'grey': 'table2'}),
     '06_distill': Notebook(
-        minutes=2.6, needs=('04_gan',),
+        minutes=6, needs=('04_gan',), reads=('07_ablations',),
         makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
         rungs=('real', 'gan', 'noise'),
         draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
         ships=(('gan', 'default'), ('gan', 'unguided'), ('real', 'default'), ('real', 'no_teacher'),
                ('noise', 'default'))),
     '07_ablations': Notebook(
-        minutes=1.5, needs=('06_distill',),
+        minutes=4.5, needs=('06_distill',), reads=('05_fid',),
         variants=('all_losses', 'no_kd', 'no_patch'),       # each loss removed in turn
         draws={'grey': 'fig13'},
         ships=(('gan', 'all_losses'), ('gan', 'no_kd'), ('gan', 'no_patch'))),
     '08_detr': Notebook(
-        minutes=3, line='boxes',
+        minutes=6, line='boxes',
         makes=(Stage('detr_teacher', 'detr.train_detr', 'recipe'),),
         draws={'boxes': 'fig14 fig15 fig16 fig17 detr_sizes'}),
     '09_detr_distill': Notebook(
-        minutes=6, needs=('08_detr',), line='boxes',
+        minutes=14, needs=('08_detr',), line='boxes',
         makes=(Stage('detr_generator', 'detr_distill.train_scene_generator', 'gan_recipe'),
                Stage('detr_student', 'detr_distill.distill_detr', 'kd_recipe')),
         rungs=('real', 'gan'), matching=('hungarian', 'index'),
@@ -73,13 +75,34 @@ NOTEBOOKS = {       # in the order of their numbers
     '09a_drawn': Notebook(
         minutes=.1, needs=('02a_training',), once=True),
     '10_ladder': Notebook(
-        minutes=4, needs=('03_probes',),
+        minutes=12, needs=('03_probes',), reads=('06_distill',),
         makes=(Stage('student', 'distill.distill', 'wild_recipe'),
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
         ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
     '11_deploy': Notebook(
-        minutes=.7, needs=('06_distill',)),
+        minutes=.6, needs=('06_distill',)),
+}
+
+# The last pass executes each notebook as a page, as soon as all is there that it reads: the results of its own jobs, of
+# those that they need and of those in `reads`, for all seeds of its data set. Other pages need no job, but these:
+EXAMPLES = {'12_your_teacher': ('04_gan', 'digits'), '13_cli': ('04_gan', 'digits')}        # of a job's stages
+PAGE     = .8                       # roughly the minutes of a page on one core
+FIRST    = '02_models'              # the page with the first table: it needs no stage, and is drawn before all else
+TABLES   = 'audit', 'unsaid', 'table*', 'detr_sizes'        # names of the paper's tables, which the screen announces
+
+# What the screen says of a stage's result, from its metrics
+HEADLINES = {
+    'teacher': '{accuracy:.1%}',
+    'probes': '{nearest_probe_accuracy:.1%} by the nearest class probe',
+    'generator': '{label_agreement:.1%} of its images are of the class asked for',
+    'extractor': '{accuracy:.1%}',
+    'fid': 'FID {fid:.2f}',
+    'student': '{accuracy:.1%}',
+    'deploy': '{accuracy_int8:.1%} in int8, {mb_int8:.2f} MB',
+    'detr_teacher': 'mAP@50 {map50:.1%}',
+    'detr_generator': '{asked_recall:.1%} of its objects are found',
+    'detr_student': 'mAP@50 {map50:.1%}',
 }
 
 # --- data
@@ -139,6 +162,10 @@ RELATIVE = .25                                  # for every metric not named: a 
 def line_of(nb):
     "The line of a notebook; those without an entry are of classification."
     return NOTEBOOKS[nb].line if nb in NOTEBOOKS else 'images'
+
+def is_table(name):
+    "Whether a table of this name is one of the paper's."
+    return any(fnmatch(name, t) for t in TABLES)
 
 def recipes(line):
     "{recipe: its stage} of all notebooks of a line."
