@@ -5,6 +5,7 @@ import execute, graph, links, lowest, outputs, paper, report, verify
 from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
 from cells import source, tags
 from dfkd_nb import runs
+from dfkd_nb.results import read_notes
 from dfkd_nb.runs import save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
@@ -317,7 +318,7 @@ def test_report(tmp_path, capsys):
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
-    assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == runs.read_notes(d/'results')
+    assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == read_notes(d/'results')
     assert not list(d.glob('results/*.run.json'))
     weights.unlink()                        # restored, and not trained anew: its result is the same
     assert report.main(['smoke'], tmp_path) == 0
