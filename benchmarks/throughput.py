@@ -13,6 +13,7 @@ from fastai.callback.core import CancelFitException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from dfkd_nb.data import *
+from dfkd_nb.recipes import *
 from dfkd_nb.models import *
 from dfkd_nb.training import *
 from dfkd_nb.probes import *
@@ -102,7 +103,7 @@ def recipes(size):
     "Settings of the three trainings at this size; numbers of epochs and images are ours"
     name = SIZES[size][0]
     drop = lambda r: {'bs': 64, **{k: v for k,v in r.items() if k not in ('epochs', 'n_images')}}
-    return [drop(r) for r in (recipe_for(name), GAN_RECIPES[name], KD_RECIPES[name])]
+    return [drop(r) for r in (teacher_recipe(name), recipe_for(name, 'generator'), recipe_for(name, 'student'))]
 
 def images(size, steps):
     "Random images and labels in the shape of this size, enough for the steps"

@@ -104,8 +104,8 @@ def paired(results:pd.DataFrame, # From `read_results`, of one stage and data se
 def show_setting(v) -> str:
     "A setting as tables print it"
     if isinstance(v, (tuple, list)): return ', '.join(map(show_setting, v))
-    if isinstance(v, float): return f'{v:g}'
-    return '–' if v is None else str(v)
+    if v is None or v != v: return '–'
+    return f'{v:g}' if isinstance(v, float) else str(v)
 
 # %% ../nbs/00a_results.ipynb #107189e0
 def save_table(df:pd.DataFrame, # As it shall be printed

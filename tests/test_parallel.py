@@ -7,6 +7,7 @@ CHAIN = '''
 import json, sys
 from pathlib import Path
 from dfkd_nb.data import *
+from dfkd_nb.recipes import *
 from dfkd_nb.models import *
 from dfkd_nb.training import *
 from dfkd_nb.distill import *
@@ -19,7 +20,7 @@ Classifier.forward = counted
 data = get_data('digits')
 teacher = train_teacher(data, epochs=4, bs=64)
 # one that travels with the repository: rounding would send the students of two teachers apart
-ready = train_teacher(data, **RECIPES['digits'])
+ready = train_teacher(data, **recipe_for('digits', 'teacher'))
 student = distill(ready, RealSource(data), data, epochs=3, kd=1., ce=1., patch=1., augment='affine')
 cached = distill(ready, RealSource(data), data, epochs=2, kd=1., ce=1., patch=1.)
 logs = [r.result['log'] for r in (teacher, student, cached)]
