@@ -542,7 +542,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'dfkd_nb.detr_distill.box_probes': ('detr_distill.html#box_probes', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.box_size': ('detr_distill.html#box_size', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.can_teach': ('detr_distill.html#can_teach', 'dfkd_nb/detr_distill.py'),
-                                      'dfkd_nb.detr_distill.check_stats': ('detr_distill.html#check_stats', 'dfkd_nb/detr_distill.py'),
+                                      'dfkd_nb.detr_distill.check_layout': ('detr_distill.html#check_layout', 'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.class_box_probes': ( 'detr_distill.html#class_box_probes',
                                                                                  'dfkd_nb/detr_distill.py'),
                                       'dfkd_nb.detr_distill.compose': ('detr_distill.html#compose', 'dfkd_nb/detr_distill.py'),

@@ -6,7 +6,7 @@
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'CrossAttention', 'rois', 'box_probes', 'class_box_probes', 'layout_stats',
            'sample_layouts', 'crops', 'compose', 'erase', 'box_size', 'SceneGenerator', 'SceneGame', 'RealObjects',
            'SceneGuide', 'play_scenes', 'new_scene_nets', 'same_classes', 'spread_over', 'train_scene_generator',
-           'appraise_scenes', 'draw_scenes', 'load_scenes', 'check_stats', 'RealFrames', 'GanScenes', 'RenderedScenes',
+           'appraise_scenes', 'draw_scenes', 'load_scenes', 'check_layout', 'RealFrames', 'GanScenes', 'RenderedScenes',
            'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex', 'distill_detr', 'can_teach', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
@@ -537,13 +537,13 @@ def load_scenes(run:Run, # A finished run of `train_scene_generator`
     if not isinstance(w, dict) or set(w) != {'generator', 'stats'}:
         raise ValueError(f'the weights of {run} are not those of a generator of scenes')
     require_shapes(lambda: SceneGenerator(**arch), w['generator'])
-    check_stats(w['stats'], arch['classes'])
+    check_layout(w['stats'], arch['classes'])
     return load_weights(SceneGenerator(**arch), w['generator']).eval().to(pick_device()), w['stats']
 
 # %% ../nbs/09_detr_distill.ipynb #9548f4c5
-def check_stats(stats:dict, # As `layout_stats` makes them
-                classes:int, # K
-               ):
+def check_layout(stats:dict, # As `layout_stats` makes them
+                 classes:int, # K
+                ):
     "Raise `ValueError` for numbers that no layout can be drawn from"
     t = {k: stats.get(k) for k in ('count', 'share', 'mean', 'std')} if isinstance(stats, dict) else {}
     if not t or not all(isinstance(v, torch.Tensor) for v in t.values()):

@@ -6,12 +6,7 @@ import numpy as np
 CHAIN = '''
 import json, sys
 from pathlib import Path
-from dfkd_nb.data import *
-from dfkd_nb.recipes import *
-from dfkd_nb.models import *
-from dfkd_nb.training import *
-from dfkd_nb.distill import *
-from dfkd_nb.runs import *
+from dfkd_nb.all import *
 seen, forward = [0], Classifier.forward
 def counted(self, x):
     seen[0] += len(x)*(self.training and len(x) > 2)        # the check of labels asks for two
