@@ -12,13 +12,7 @@ import pandas as pd, torch, torch.nn.functional as F
 from fastai.callback.core import CancelFitException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from dfkd_nb.data import *
-from dfkd_nb.models import *
-from dfkd_nb.training import *
-from dfkd_nb.probes import *
-from dfkd_nb.gan import *
-from dfkd_nb.distill import *
-from dfkd_nb.runs import *
+from dfkd_nb.all import *
 
 # recipes, timed steps (an even number)
 SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)}
@@ -102,7 +96,7 @@ def recipes(size):
     "Settings of the three trainings at this size; numbers of epochs and images are ours"
     name = SIZES[size][0]
     drop = lambda r: {'bs': 64, **{k: v for k,v in r.items() if k not in ('epochs', 'n_images')}}
-    return [drop(r) for r in (recipe_for(name), GAN_RECIPES[name], KD_RECIPES[name])]
+    return [drop(r) for r in (teacher_recipe(name), recipe_for(name, 'generator'), recipe_for(name, 'student'))]
 
 def images(size, steps):
     "Random images and labels in the shape of this size, enough for the steps"

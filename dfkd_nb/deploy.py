@@ -13,6 +13,7 @@ import pandas as pd, torch
 from torch import nn
 from .checks import *
 from .runs import *
+from .results import *
 from .data import *
 from .models import *
 from .training import *

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPELT', 'LAYOUTS', 'LEFT_OUT', 'Few', 'Layers',
-           'TIMM_BACKBONES', 'HUB', 'DETRS', 'DETECTORS', 'WEIGHTS', 'DETR_RECIPES', 'silhouette', 'sky', 'scene',
-           'CocoImage', 'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box',
-           'read_coco', 'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split',
-           'get_detection', 'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of',
-           'HubDetr', 'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
+           'TIMM_BACKBONES', 'HUB', 'DETRS', 'DETECTORS', 'WEIGHTS', 'silhouette', 'sky', 'scene', 'CocoImage',
+           'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box', 'read_coco',
+           'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
+           'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
+           'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
            'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
            'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on',
            'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector', 'require_shapes', 'said_of']
@@ -1214,12 +1214,6 @@ class BoxAugment(Callback):
     def before_batch(self):
         x, labels, boxes = augment_boxes(self.xb[0], *self.yb)
         self.learn.xb, self.learn.yb = (x,), (labels, boxes)
-
-# %% ../nbs/08_detr.ipynb #3c3d2195
-DETR_RECIPES = { # data set: how its teacher is trained
-    'scenes': dict(model='detr_tiny', epochs=8, bs=32, lr=1e-3),
-    'drones': dict(model='detr_tiny', epochs=12, bs=16, lr=1e-3),
-}
 
 # %% ../nbs/08_detr.ipynb #8e3813df
 def evaluate_detector(model:Detector,

@@ -94,7 +94,7 @@ def show(real, made, path):
 def study(data, teacher, out, seeds):
     from dfkd_nb.bundle import Bundle, compress, load_student, make_source
     from dfkd_nb.data import RealSource, get_data
-    from dfkd_nb.runs import record
+    from dfkd_nb.results import record
     home, sized = out/'drones.bundle', ['--data', data, '--size', SIZE]
     dfkd('bundle', '--teacher', f'hf:{teacher}', *sized, '--licence', 'CC0-1.0', out=home)
     real, bundle = get_data(data, size=SIZE), Bundle(home)

@@ -6,11 +6,7 @@ import numpy as np
 CHAIN = '''
 import json, sys
 from pathlib import Path
-from dfkd_nb.data import *
-from dfkd_nb.models import *
-from dfkd_nb.training import *
-from dfkd_nb.distill import *
-from dfkd_nb.runs import *
+from dfkd_nb.all import *
 seen, forward = [0], Classifier.forward
 def counted(self, x):
     seen[0] += len(x)*(self.training and len(x) > 2)        # the check of labels asks for two
@@ -19,7 +15,7 @@ Classifier.forward = counted
 data = get_data('digits')
 teacher = train_teacher(data, epochs=4, bs=64)
 # one that travels with the repository: rounding would send the students of two teachers apart
-ready = train_teacher(data, **RECIPES['digits'])
+ready = train_teacher(data, **recipe_for('digits', 'teacher'))
 student = distill(ready, RealSource(data), data, epochs=3, kd=1., ce=1., patch=1., augment='affine')
 cached = distill(ready, RealSource(data), data, epochs=2, kd=1., ce=1., patch=1.)
 logs = [r.result['log'] for r in (teacher, student, cached)]

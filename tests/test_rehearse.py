@@ -2,9 +2,8 @@
 import graph, pytest, torch, yaml
 from cells import ROOT
 from dfkd_nb.data import get_data
-from dfkd_nb.distill import KD_RECIPES
-from dfkd_nb.inversion import ABLATIONS, INVERSION
-from dfkd_nb.training import RECIPES
+from dfkd_nb.inversion import ABLATIONS
+from dfkd_nb.recipes import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
 def test_rehearsal(tmp_path, monkeypatch):
@@ -24,11 +23,12 @@ def test_rehearsal(tmp_path, monkeypatch):
     assert dafl.seconds == rows.loc['invert'].seconds
     assert rows.loc['invert short (taken as invert)', 'of them'] == 20
     teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']
-    assert teacher['of them'] == RECIPES['digits']['epochs']*(1257//64)       # 1,257 training images, batches of 64
+    recipes = RECIPES['digits']
+    assert teacher['of them'] == recipes['teacher']['epochs']*(1257//64)       # 1,257 training images, batches of 64
     assert teacher['hours'] == teacher['seconds']*teacher['of them']/3600
-    assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in INVERSION['digits']
+    assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in recipes['inversion']
     assert rows['hours'].isna().to_dict() == {k: k == 'class_probes' for k in rows.index}
-    assert rows.loc['distill wild', 'of them'] == 15*(KD_RECIPES['digits']['n_images']//64)
+    assert rows.loc['distill wild', 'of them'] == 15*(recipes['student']['n_images']//64)
 
 def test_sizes_are_of_the_whole():
     few = Few(data := get_data('digits'))

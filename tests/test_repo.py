@@ -1,10 +1,11 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
-import ast, json, re, shutil, subprocess, sys, tomllib
+import ast, builtins, importlib, json, re, shutil, subprocess, sys, tomllib
 import pytest, torch, yaml
 import execute, graph, links, lowest, outputs, paper, report, verify
 from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
 from cells import source, tags
 from dfkd_nb import runs
+from dfkd_nb.results import read_notes
 from dfkd_nb.runs import save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
@@ -47,13 +48,13 @@ def test_starts_with_what_it_needs():
     """
     code = f"""
 import sys
-for name in ('distill', 'detr_distill', 'inversion', 'cli'):
+for name in ('distill', 'detr_distill', 'inversion', 'cli', 'all'):
     __import__(f'dfkd_nb.{{name}}')
     print(name, *(m for m in {NOT_NEEDED} if m in sys.modules))
 from fastai.data.transforms import train_test_split     # one that was deferred
 print(*map(len, train_test_split(list(range(10)), test_size=.3, random_state=0)))"""
     got = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT, capture_output=True, text=True)
-    assert got.stdout == 'distill\ndetr_distill\ninversion\ncli\n7 3\n', got.stdout + got.stderr
+    assert got.stdout == 'distill\ndetr_distill\ninversion\ncli\nall\n7 3\n', got.stdout + got.stderr
 
 def test_imports_are_required():
     "What a module of the package imports stands in settings.ini, rather than come along with something else."
@@ -85,7 +86,7 @@ def test_nothing_private():
 
 def test_imports_go_down():
     "No module imports one with a higher number; none needs nbdev; none pickles."
-    number = {module(read(p)): p.stem for p in numbered()}
+    number = {module(read(p)): p.stem for p in numbered()} | {'all': '~'}      # written by hand, after all others
     for path in sorted((ROOT/'dfkd_nb').glob('[a-z]*.py')):
         code = path.read_text(encoding='utf-8')
         assert path.stem in number, f'{path.name} comes from no notebook'
@@ -96,6 +97,17 @@ def test_imports_go_down():
         assert not {n.split('.')[0] for n in names} & {'nbdev', 'pickle', 'dill', 'joblib'}, path.name
         assert 'torch.save(' not in code, path.name
         assert all('weights_only=True' in call for call in re.findall(r'torch\.load\(.*', code)), path.name
+
+def test_all_rooms_at_once():
+    "`dfkd_nb.all` names every module in the order of the notebooks, and does nothing else; no name is two things."
+    names = [module(read(p)) for p in numbered()]
+    doc, *lines = ast.parse((ROOT/'dfkd_nb'/'all.py').read_text(encoding='utf-8')).body
+    assert [ast.unparse(n) for n in lines] == [f'from .{m} import *' for m in names]
+    everything, found = importlib.import_module('dfkd_nb.all'), {}
+    for mod in (importlib.import_module(f'dfkd_nb.{m}') for m in names):
+        for n in mod.__all__: assert found.setdefault(n, getattr(mod, n)) is getattr(mod, n), f'{mod.__name__}: {n}'
+    assert {n for n in vars(everything) if not n.startswith('_')} == found.keys()
+    assert not [n for n in found if hasattr(builtins, n)]
 
 # --- the notebooks
 
@@ -318,7 +330,7 @@ def test_report(tmp_path, capsys):
     assert report.main(['smoke'], tmp_path) == 0 and 'nothing is committed yet' in capsys.readouterr().out
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
-    assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == runs.read_notes(d/'results')
+    assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == read_notes(d/'results')
     assert not list(d.glob('results/*.run.json'))
     weights.unlink()                        # restored, and not trained anew: its result is the same
     assert report.main(['smoke'], tmp_path) == 0

@@ -1,5 +1,5 @@
 "Training: graphs as far as a CPU can tell, what long training adds, what is refused."
-import contextlib, inspect
+import contextlib
 from functools import partialmethod
 import pytest, torch
 from torch import nn
@@ -268,16 +268,6 @@ def test_muon_is_for_matrices():
         losses.append(loss.item())
     assert losses[-1] < losses[0]-.3
     with pytest.raises(ValueError, match="take 'adamw'"): MuonAdamW(nn.LayerNorm(4).parameters())
-
-def test_recipes_by_their_rule():
-    takes = inspect.signature(train_teacher).parameters
-    for name in RECIPES:
-        r = recipe_for(name)
-        assert r.keys() <= takes.keys() and r.get('recipe') == ('ours-gpu' if name.startswith('cifar') else None)
-    assert recipe_for('cifar10', model='vit_reduced_teacher') == {**RECIPES['cifar10'], 'model': 'vit_reduced_teacher'}
-    assert recipe_for('cifar10', epochs=3, ema=0.)['ema'] == 0.
-    assert recipe_for('digits', model='deit_base_patch4_32').get('recipe') is None
-    with pytest.raises(ValueError, match='no recipe for'): recipe_for('photos')
 
 def test_strong_views():
     for shape in ((1, 1, 8, 8), (5, 3, 32, 32), (3, 1, 12, 20), (2, 4, 9, 7)):

@@ -6,11 +6,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dfkd_nb.bundle import Bundle, card_student, compress, load_student, preflight, save_bundle, save_student
 from dfkd_nb.checks import file_hashes
 from dfkd_nb.data import get_data
-from dfkd_nb.gan import GAN_RECIPES, Generator, train_generator
+from dfkd_nb.gan import Generator, train_generator
 from dfkd_nb.models import create_net
 from dfkd_nb.probes import class_probes
+from dfkd_nb.recipes import recipe_for
 from dfkd_nb.runs import flatten_tree, load_tree, save_tree, weights_hash
-from dfkd_nb.training import RECIPES, train_teacher
+from dfkd_nb.training import train_teacher
 
 PARTS = 'teacher', 'probes', 'generator'
 
@@ -20,9 +21,9 @@ def digits(): return get_data('digits')
 @pytest.fixture(scope='module')
 def made(digits, tmp_path_factory):
     "A bundle of the finished stages that travel with the repository"
-    teacher = train_teacher(digits, **RECIPES['digits'], seed=0)
+    teacher = train_teacher(digits, **recipe_for('digits', 'teacher'), seed=0)
     probes = class_probes(digits, teacher, seed=0)
-    generator = train_generator(digits, teacher, probes, **GAN_RECIPES['digits'], seed=0)
+    generator = train_generator(digits, teacher, probes, **recipe_for('digits', 'generator'), seed=0)
     return save_bundle(tmp_path_factory.mktemp('made')/'digits.bundle', teacher, probes, generator, digits.classes,
                        licence='CC-BY-4.0')
 

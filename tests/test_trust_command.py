@@ -10,7 +10,8 @@ from dfkd_nb.bundle import Bundle
 from dfkd_nb.cli import main
 from dfkd_nb.data import get_data
 from dfkd_nb.models import create_net
-from dfkd_nb.training import RECIPES, train_teacher
+from dfkd_nb.recipes import recipe_for
+from dfkd_nb.training import train_teacher
 
 DFKD = [sys.executable, '-W', 'ignore', '-c', 'import sys; from dfkd_nb.cli import main; sys.exit(main())']
 
@@ -18,7 +19,8 @@ DFKD = [sys.executable, '-W', 'ignore', '-c', 'import sys; from dfkd_nb.cli impo
 def home(tmp_path_factory):
     "Weights of the digits' teacher, a bundle without data of it, and a student"
     home = tmp_path_factory.mktemp('home')
-    save_file(train_teacher(get_data('digits'), **RECIPES['digits'], seed=0).weights, home/'w.safetensors')
+    teacher = train_teacher(get_data('digits'), **recipe_for('digits', 'teacher'), seed=0)
+    save_file(teacher.weights, home/'w.safetensors')
     assert main(['bundle', *alone(home), '--out', str(home/'b')]) == 0
     assert main(['distill', str(home/'b'), *NOISE, '--out', str(home/'s')]) == 0
     return home

@@ -10,8 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.checks import check_files, read_json
-from dfkd_nb.runs import (Run, code_hash, flatten_tree, identity, load_tree, read_notes, seal, weights_hash,
-                          write_atomic)
+from dfkd_nb.results import read_notes
+from dfkd_nb.runs import Run, code_hash, flatten_tree, identity, load_tree, seal, weights_hash, write_atomic
 from study import made_by
 
 def todays(result):

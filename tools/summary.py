@@ -33,7 +33,7 @@ from statistics import fmean
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT, result_files
-from dfkd_nb.runs import mean_sd, paired_difference, read_notes
+from dfkd_nb.results import mean_sd, paired_difference, read_notes
 
 # Verdicts on a number, and on a claim
 REACHED, BEATEN, NOT_REACHED, NOT_COMPARABLE, NOT_RUN = NUMBERS = (

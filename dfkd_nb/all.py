@@ -1,0 +1,22 @@
+"""All rooms at once, for notebooks and scripts: `from dfkd_nb.all import *`.
+
+The one module that is written by hand: a line for each notebook, in their order; a test holds that none is missing."""
+from .checks import *
+from .runs import *
+from .results import *
+from .data import *
+from .recipes import *
+from .models import *
+from .training import *
+from .probes import *
+from .gan import *
+from .fid import *
+from .distill import *
+from .ablations import *
+from .detr import *
+from .detr_distill import *
+from .drawn import *
+from .inversion import *
+from .deploy import *
+from .bundle import *
+from .cli import *
