@@ -17,7 +17,7 @@ def test_entries_are_arguments(dataset):
     assert block.pop('figures') is not None and block.keys() == takes.keys() >= large.keys()
     for stage, f in takes.items():
         named = block[stage].keys() | large.get(stage, {}).keys()
-        assert named - inspect.signature(f).parameters.keys() <= ({'tone'} if stage == 'wild' else set())
+        assert named - inspect.signature(f).parameters.keys() <= set()
 
 def test_figures_are_those_of_the_study():
     "Whatever the study expects to be drawn for a data set under the paper's number is the data set's, and no more."
