@@ -7,8 +7,9 @@ __all__ = ['ARGUMENTS', 'RESULT', 'MANIFEST', 'OURS', 'CHECKPOINT', 'STAGES', 'F
            'shipped_root', 'world', 'write_atomic', 'save_tree', 'unpack_tree', 'load_tree', 'seed_all', 'pick_device',
            'LedgerError', 'Ledger', 'note_read', 'code_hash', 'weights_hash', 'identity', 'run_key', 'Run',
            'flatten_tree', 'check_run', 'seal', 'alone', 'round_weights', 'load_weights', 'Due', 'provenance',
-           'shipped_run', 'stage', 'as_json', 'record', 'read_notes', 'read_results', 'mean_sd', 'paired_difference',
-           'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'figure_menu', 'hover', 'plot_flow']
+           'shipped_run', 'stage', 'as_json', 'record', 'read_notes', 'read_records', 'read_results', 'mean_sd',
+           'paired_difference', 'paired', 'show_setting', 'save_table', 'plain_log', 'save_figure', 'light_png',
+           'figure_menu', 'hover', 'plot_flow']
 
 # %% ../nbs/00_runs.ipynb #a5b6bc7a
 import ast, copy, functools, hashlib, inspect, json, os, platform, random, re, stat, subprocess, time, warnings
@@ -830,15 +831,21 @@ def read_notes(folder:Path, # Of results
     return (read_json(together) if together.exists() else {}) | own
 
 # %% ../nbs/00_runs.ipynb #092446da
+def read_records(out:str|Path, # A scale's output folder
+                ) -> dict: # {name: the result as recorded}
+    "Results of a folder, from a file each or, committed, from the one file of all"
+    together = Path(out)/'results.json'
+    own = {p.stem: read_json(p) for p in sorted(Path(out).glob('results/*.json')) if not p.name.endswith('.run.json')}
+    return (read_json(together) if together.exists() else {}) | own
+
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
                  **where, # Keep only results with these fields, such as `stage='student'`
                 ) -> pd.DataFrame: # One row a result: fields, metrics, `log` and `params`
     "Results as a table; its metrics are columns, and so are the minutes that each took (which vary)"
-    folder = Path(out or project_root()/'paper_figures'/'smoke')/'results'
-    notes = read_notes(folder)
-    files = [p for p in sorted(folder.glob('*.json')) if not p.name.endswith('.run.json')]
-    found = [(read_json(p), notes.get(p.stem, {}).get('minutes')) for p in files]
-    rows = [_row(r, minutes) for r,minutes in found if all(r.get(k) == v for k,v in where.items())]
+    out = Path(out or project_root()/'paper_figures'/'smoke')
+    notes, found = read_notes(out/'results'), read_records(out)
+    rows = [_row(r, notes.get(name, {}).get('minutes')) for name,r in found.items()
+            if all(r.get(k) == v for k,v in where.items())]
     return pd.DataFrame(rows, columns=None if rows else FIELDS+['accuracy', 'log', 'params', 'curve', 'minutes'])
 
 def _row(r, minutes):
@@ -916,16 +923,26 @@ def save_figure(fig, # matplotlib figure
                 name:str, # File name without its ending; empty: nothing is saved
                 out:str|Path='', # Folder; empty: nothing is saved
                ):
-    "Save a figure as PNG (100 dpi), and as SVG if it is of lines alone, without dates and random ids"
+    "Save a figure as PNG (100 dpi, 256 colours), and as SVG if it is of lines alone, without dates and random ids"
     if not (out and name): return
     import io, matplotlib as mpl
-    pictures = any(ax.images for ax in fig.axes)
+    pictures = any(ax.images or any(isinstance(c, mpl.collections.QuadMesh) for c in ax.collections) for ax in fig.axes)
     meta = {'png': {'Software': None}, **({} if pictures else {'svg': {'Date': None, 'Creator': None}})}
     for kind in meta:
         buf = io.BytesIO()
         with mpl.rc_context({'svg.hashsalt': name}):
             fig.savefig(buf, format=kind, dpi=100, bbox_inches='tight', metadata=meta[kind])
-        write_atomic(Path(out)/f'{name}.{kind}', buf.getvalue())
+        write_atomic(Path(out)/f'{name}.{kind}', light_png(buf.getvalue()) if kind == 'png' else buf.getvalue())
+
+def light_png(data:bytes, # A PNG
+             ) -> bytes: # A PNG of the same size in pixels
+    "A picture with a palette of at most 256 colours, a third of the bytes; the picture itself if that is no smaller"
+    import io
+    from PIL import Image
+    picture = Image.open(io.BytesIO(data)).convert('RGB')
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(buf := io.BytesIO(), 'PNG', optimize=True)
+    return min(data, buf.getvalue(), key=len)
 
 # %% ../nbs/00_runs.ipynb #889f61e4
 _CHOOSE = ("this.closest('div').querySelectorAll('img').forEach("
