@@ -940,7 +940,7 @@ def light_png(data:bytes, # A PNG
     import io
     from PIL import Image
     picture = Image.open(io.BytesIO(data)).convert('RGB')
-    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=10_000, dither=Image.Dither.NONE)
     few.save(buf := io.BytesIO(), 'PNG', optimize=True)
     return min(data, buf.getvalue(), key=len)
 
