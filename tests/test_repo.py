@@ -1,6 +1,8 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
-import ast, json, re, shutil, subprocess, sys, tomllib
+import ast, base64, io, json, re, shutil, subprocess, sys, tomllib
+import numpy as np
 import pytest, torch, yaml
+from PIL import Image
 import execute, graph, links, lowest, outputs, paper, report, verify
 from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
 from cells import source, tags
@@ -417,3 +419,15 @@ def test_outputs_round_trip(make_nb):
         1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
     assert outputs.carry(nb, ran) == ['c2']
     assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
+
+def test_outputs_are_light(make_nb):
+    "A picture is carried with a palette, and is the same picture."
+    noisy = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noisy).save(buf := io.BytesIO(), 'PNG')
+    nb = read(make_nb('04_x', ('code', '1+1', [])))
+    ran = json.loads(json.dumps(nb))
+    ran['cells'][0]['outputs'] = [dict(output_type='display_data', metadata={},
+                                       data={'image/png': base64.b64encode(buf.getvalue()).decode()})]
+    assert outputs.carry(nb, ran) == []
+    light = base64.b64decode(nb['cells'][0]['outputs'][0]['data']['image/png'])
+    assert light == runs.light_png(buf.getvalue()) and len(light) < len(buf.getvalue())/2
