@@ -8,6 +8,7 @@ from dfkd_nb.bundle import Bundle, compress, load_student
 from dfkd_nb.data import get_data
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import predict
+from dfkd_nb.results import read_records
 from dfkd_nb.runs import Run, check_run, seal
 import restore
 
@@ -40,10 +41,10 @@ def test_restored_weights_are_finished_runs(tmp_path):
                              text=True, env=env)
         assert got.returncode == 0, got.stderr
         return dict(reversed(line.split()) for line in got.stdout.splitlines())
-    plain, trusted = restored(), restored('--trust')
+    plain, trusted, committed = restored(), restored('--trust'), read_records(ROOT/'paper_figures'/'smoke')
     assert restored() == plain and len(plain) == 3      # once more changes nothing
     for name, folder in [*plain.items(), *trusted.items()]:
-        result = json.loads((ROOT/'paper_figures'/'smoke'/'results'/f'{name}.json').read_text())
+        result = committed[name]
         # the same while the code is that of the results
         config = result['config'] if folder == plain[name] else todays(result)
         run = Run(result['stage'], config, tmp_path)

@@ -1,11 +1,13 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
-import ast, builtins, importlib, json, re, shutil, subprocess, sys, tomllib
+import ast, base64, builtins, importlib, io, json, re, shutil, subprocess, sys, tomllib
+import numpy as np
 import pytest, torch, yaml
+from PIL import Image
 import execute, graph, links, lowest, outputs, paper, report, verify
 from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
 from cells import source, tags
 from dfkd_nb import runs
-from dfkd_nb.results import read_notes
+from dfkd_nb.results import as_json, light_png, read_notes, read_records
 from dfkd_nb.runs import save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
@@ -294,8 +296,8 @@ def test_slurm_profile():
 # --- report.py
 
 def result(acc, rung='gan', **kw):
-    return json.dumps(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]),
-                           **kw)).encode()
+    return as_json(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]),
+                             **kw)).encode()
 
 @pytest.mark.parametrize('new, verdict', [
     (result(.95), 'identical'),
@@ -331,7 +333,7 @@ def test_report(tmp_path, capsys):
     (b/'results/a.run.json').write_text('{"minutes": 2}')
     assert report.main(['smoke'], tmp_path) == 0 and 'byte for byte' in capsys.readouterr().out
     assert json.loads((d/'runs.json').read_text()) == {'a': {'minutes': 2}} == read_notes(d/'results')
-    assert not list(d.glob('results/*.run.json'))
+    assert read_records(d) == {'a': json.loads(result(.95))} and not (d/'results').exists()
     weights.unlink()                        # restored, and not trained anew: its result is the same
     assert report.main(['smoke'], tmp_path) == 0
     assert 'byte for byte' in capsys.readouterr().out
@@ -358,7 +360,7 @@ def test_report(tmp_path, capsys):
     assert 'missing: weights/a.safetensors' in out
     assert not (d/'weights/a.safetensors').exists()
     assert (d/'weights/notes.txt').exists()
-    assert not (d/'results/a.json').exists()
+    assert read_records(d).keys() == {'b'}
     assert (b/'report.md').exists()
     assert not (d/'report.md').exists()
 
@@ -430,3 +432,15 @@ def test_outputs_round_trip(make_nb):
         1, dict(ran['cells'][1], id='injected', outputs=[out('no')], metadata={'tags': ['injected-parameters']}))
     assert outputs.carry(nb, ran) == ['c2']
     assert [c['outputs'] for c in nb['cells']] == [[], [out('runs')], []] and source(nb['cells'][2]) == '2+2'
+
+def test_outputs_are_light(make_nb):
+    "A picture is carried with a palette, and is the same picture."
+    noisy = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noisy).save(buf := io.BytesIO(), 'PNG')
+    nb = read(make_nb('04_x', ('code', '1+1', [])))
+    ran = json.loads(json.dumps(nb))
+    ran['cells'][0]['outputs'] = [dict(output_type='display_data', metadata={},
+                                       data={'image/png': base64.b64encode(buf.getvalue()).decode()})]
+    assert outputs.carry(nb, ran) == []
+    light = base64.b64decode(nb['cells'][0]['outputs'][0]['data']['image/png'])
+    assert light == light_png(buf.getvalue()) and len(light) < len(buf.getvalue())/2

@@ -42,10 +42,6 @@ def short(path):
 
 def numbered(nbs=NBS): return sorted(Path(nbs).glob('[0-9]*.ipynb'))
 
-def result_files(folder):
-    "The results in a folder, without the notes that lie beside them where they are made."
-    return [p for p in sorted(Path(folder).glob('*.json')) if not p.name.endswith('.run.json')]
-
 def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 
 def dump(nb):

@@ -1,12 +1,13 @@
 """Checks what a run made: every expected file is there, numbers are in plausible ranges, the claims hold.
 `check_results.py [SCALE]`. What is expected stands in study.py."""
-import json, sys
+import sys
 from math import isfinite
 from pathlib import Path
 from statistics import mean
 sys.path.insert(0, str(Path(__file__).parent))
 import graph, report
-from cells import ROOT, result_files
+from cells import ROOT
+from dfkd_nb.results import read_records
 from study import ACCURACY, BEYOND, BOXES, INT8, MAP50, NOTEBOOKS, drawn_for
 
 RUNGS = NOTEBOOKS['06_distill'].rungs
@@ -112,7 +113,7 @@ def detection(results, dataset, seeds):
 def main(scale='smoke'):
     out, cfg = ROOT/'paper_figures'/scale, graph.load(scale)
     plan = cfg['plan']
-    results = [json.loads(p.read_text(encoding='utf-8')) for p in result_files(out/'results')]
+    results = list(read_records(out).values())
     checks, told = [*files(out, results, cfg), *plausible(results)], []
     if scale == 'smoke':
         told = [*claims(results, 'digits', plan['digits']), *detection(results, 'scenes', plan['scenes'])]

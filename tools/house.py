@@ -46,9 +46,10 @@ def numbers_of_arguments(tree):
         names = [a.arg for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs)]
         yield len(names) - (names[:1] == ['self'])
 
-def tree_of_files(root=ROOT):
+def tree_of_files(root=ROOT, pattern='*'):
     "Sizes of the files that git knows, in bytes."
-    names = subprocess.run(['git', 'ls-files', '-z'], cwd=root, capture_output=True, text=True, check=True).stdout
+    cmd = ['git', 'ls-files', '-z', '--', pattern]
+    names = subprocess.run(cmd, cwd=root, capture_output=True, text=True, check=True).stdout
     return [p.stat().st_size for n in names.split('\0') if n and (p := root/n).is_file()]
 
 def first_python(root=ROOT):

@@ -8,14 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT, result_files, settings
+from cells import ROOT, settings
 from dfkd_nb import __version__
 from dfkd_nb.bundle import card_student, memorisation, save_bundle
 from dfkd_nb.data import get_data
 from dfkd_nb.deploy import export_onnx, quantize
 from dfkd_nb.detr import load_detector
 from dfkd_nb.models import load_classifier
-from dfkd_nb.runs import Run, flatten_tree, shipped_run, load_tree, weights_hash
+from dfkd_nb.results import read_records
+from dfkd_nb.runs import Run, flatten_tree, load_tree, shipped_run, weights_hash
 
 def run_of(result):
     "The finished run that a result was recorded from, or None."
@@ -62,11 +63,10 @@ def main(args=None, root=ROOT):
     a = p.parse_args(args)
     home, out = root/'paper_figures'/a.scale, a.out or root/'build'/'release'/a.scale
     licence = settings(root)['license']
-    files = result_files(home/'results')
-    if not files:
+    results = read_records(home)
+    if not results:
         print(f'no results in {home}: run `make paper SCALE={a.scale}`', file=sys.stderr)
         return 2
-    results = {f.stem: json.loads(f.read_text(encoding='utf-8')) for f in files}
     shutil.rmtree(out, ignore_errors=True)
     name, made = f'dfkd_nb-{__version__}-{a.scale}', []
     for dataset in sorted({r['dataset'] for r in results.values() if r['stage'] == 'teacher'}):

@@ -8,7 +8,7 @@ from cells import ROOT
 from study import RELATIVE, TOLERANCE, WIDER
 
 # What a run makes, and publishing may replace, but for what is kept
-MADE   = ['results/*.json', 'runs.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']
+MADE   = ['results/*.json', 'results.json', 'runs.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']
 KEPT   = {'report.md', 'README.md'}
 VARIES = re.compile(r'latency|minutes')     # tables and figures of what follows the machine: not compared
 # Fields that follow the machine: hashes of weights, curves, counts. All others must be equal.
@@ -24,10 +24,16 @@ def committed(scale, root=ROOT):
     "The same of the last commit; of the folder as it is where there is no git or nothing at HEAD."
     home = f'paper_figures/{scale}'
     got = subprocess.run(['git', 'archive', 'HEAD', home], cwd=root, capture_output=True)
-    if got.returncode: return made(root/home)
+    if got.returncode: return apart(made(root/home))
     with tarfile.open(fileobj=io.BytesIO(got.stdout)) as tar:
         files = {Path(m.name).relative_to(home): tar.extractfile(m).read() for m in tar if m.isfile()}
-    return {str(p): data for p, data in files.items() if is_made(p)}
+    return apart({str(p): data for p, data in files.items() if is_made(p)})
+
+def apart(files):
+    "With every published result in a file of its own, as it was made."
+    from dfkd_nb.runs import as_json        # late, since it loads torch
+    results = json.loads(files.pop('results.json', b'{}'))
+    return files | {f'results/{name}.json': as_json(r).encode() for name, r in results.items()}
 
 def is_made(path):
     "Whether a run makes a file of this relative path."
@@ -101,13 +107,16 @@ def carried(old, new):
     return {k: v for k, v in old.items() if kind(k) == 'weights' and k not in new and same_result(k)}
 
 def gathered(new, old):
-    "What was made, with the notes of all runs (results/*.run.json) in one file."
+    "What was made, with all results in one file, and the notes of all runs (results/*.run.json) in another."
+    from dfkd_nb.runs import as_json        # late, since it loads torch
     ending = '.run.json'
     notes = json.loads(old.get('runs.json', b'{}'))         # of restored runs, which have none of their own
     notes |= {Path(k).name.removesuffix(ending): json.loads(v) for k, v in new.items() if k.endswith(ending)}
-    kept = {k: v for k, v in sorted(notes.items()) if f'results/{k}.json' in new}
-    files = {k: v for k, v in new.items() if not k.endswith(ending)}
-    return files | ({'runs.json': json.dumps(kept, indent=1).encode()} if kept else {})
+    results = {Path(k).stem: json.loads(v) for k, v in sorted(new.items()) if kind(k) == 'result'}
+    kept = {k: v for k, v in sorted(notes.items()) if k in results}
+    files = {k: v for k, v in new.items() if not k.startswith('results/')}
+    one = {'results.json': as_json(results), **({'runs.json': json.dumps(kept, indent=1)} if kept else {})}
+    return files | {k: v.encode() for k, v in one.items()}
 
 def publish(new, dest):
     "Copies what was made; removes what is no longer made, of these kinds only."

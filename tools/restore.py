@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.checks import check_files, read_json
-from dfkd_nb.results import read_notes
+from dfkd_nb.results import read_notes, read_records
 from dfkd_nb.runs import Run, code_hash, flatten_tree, identity, load_tree, seal, weights_hash, write_atomic
 from study import made_by
 
@@ -23,14 +23,14 @@ def todays(result):
 
 def of_record(weights, trust):
     "The run that weights of record and the result beside them are; made where it is not there."
-    results = weights.parents[1]/'results'
-    result = json.loads((results/f'{weights.stem}.json').read_text(encoding='utf-8'))
+    home = weights.parents[1]
+    result = read_records(home)[weights.stem]
     run = Run(result['stage'], todays(result) if trust else result['config'])
     if run.finished: return run
     result |= {'config': run.config, 'weights': weights_hash(flatten_tree(load_tree(weights)))}
     write_atomic(run.path/'weights.safetensors', weights.read_bytes())
     write_atomic(run.path/'result.json', json.dumps(result))
-    note = read_notes(results).get(weights.stem)
+    note = read_notes(home/'results').get(weights.stem)
     if note: write_atomic(run.path/'run.json', json.dumps(note))
     seal(run.path)
     return run

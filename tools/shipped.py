@@ -3,7 +3,8 @@
 import json, os, shutil, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT, result_files
+from cells import ROOT
+from dfkd_nb.results import read_records
 from dfkd_nb.runs import Run, seal
 from study import NOTEBOOKS
 
@@ -24,11 +25,10 @@ def main():
     new = out/'stages'
     shutil.rmtree(out, ignore_errors=True)
     for nb in NOTEBOOKS: execute(nb, out)
-    for f in result_files(out/'results'):
-        r = json.loads(f.read_text(encoding='utf-8'))
+    for name, r in read_records(out).items():
         if r['stage'] == 'student' and (r['rung'], r['variant']) not in STUDENTS: continue
         run = Run(r['stage'], r['config'])
-        assert run.finished, f'{run.path} is not what {f.name} was recorded from'
+        assert run.finished, f'{run.path} is not what {name} was recorded from'
         shutil.copytree(run.path, new/run.stage/run.key, ignore=STAYS)
         seal(new/run.stage/run.key)                  # without the files that do not travel
     size = sum(f.stat().st_size for f in new.rglob('*') if f.is_file())

@@ -179,7 +179,7 @@ def write_results(src, cfg):
     "The committed figures, the gallery of them, and the summaries; returns the names of the scales that have one."
     homes = [d for d in sorted((ROOT/'paper_figures').iterdir()) if any(d.glob('*.png'))]   # some hold only weights
     scales = sorted((d.name for d in homes), key=lambda s: (s != STUDY, s))
-    stays = shutil.ignore_patterns('results', 'weights', '*.svg', '*.csv', '*.md')
+    stays = shutil.ignore_patterns('results.json', 'weights', '*.svg', '*.csv', '*.md')
     for s in scales: shutil.copytree(ROOT/'paper_figures'/s, src/'paper_figures'/s, ignore=stays)
     write(src/'gallery.md', gallery(scales))
     summaries = [s for s in scales if (ROOT/'paper_figures'/s/'summary.md').exists()]

@@ -25,15 +25,15 @@ A claim of that file, from end to end:
 
 The other measures need no such filters: each says in its docstring what it takes. `central: true` marks the claim
 that the page tells at its top."""
-import argparse, ast, csv, json, math, re, sys
+import argparse, ast, csv, math, re, sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from statistics import fmean
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT, result_files
-from dfkd_nb.results import mean_sd, paired_difference, read_notes
+from cells import ROOT
+from dfkd_nb.results import mean_sd, paired_difference, read_notes, read_records
 
 # Verdicts on a number, and on a claim
 REACHED, BEATEN, NOT_REACHED, NOT_COMPARABLE, NOT_RUN = NUMBERS = (
@@ -56,8 +56,7 @@ def read(folder):
     "Results of a run, each with what lies in its .run.json; and the counted parameters of the audit, by model."
     folder = Path(folder)
     notes = read_notes(folder/'results')
-    results = [json.loads(p.read_text(encoding='utf-8')) | {'run': notes.get(p.stem, {})}
-               for p in result_files(folder/'results')]
+    results = [r | {'run': notes.get(name, {})} for name, r in read_records(folder).items()]
     counts = {r['we build'].split('`')[1]: int(r['counted'].replace(',', '')) for r in rows_of(folder/'audit.csv')}
     for r in rows_of(folder/'detr_sizes.csv'):
         counts |= {f"{r['detector']}.{k}": int(r[k]) for k in ('parameters', 'trainable', 'frozen')}
@@ -350,11 +349,11 @@ def page(scale, folder, paper):
 def main(args=None, root=ROOT):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('scale', nargs='?', default='smoke')
-    p.add_argument('--folder', type=Path, help='where results/ lies and summary.md is written; default: build/<scale>')
+    p.add_argument('--folder', type=Path, help='where results lie and summary.md is written; default: build/<scale>')
     p.add_argument('--print', action='store_true', help='print the page, write nothing')
     a = p.parse_args(args)
     folder = a.folder or root/'build'/a.scale
-    if not any(folder.glob('results/*.json')):     # a page alone would look like a run that made nothing else
+    if not read_records(folder):        # a page alone would look like a run that made nothing else
         print(f'no results in {folder}: run `make paper SCALE={a.scale}`', file=sys.stderr)
         return 1
     paper = yaml.safe_load((root/'paper_figures/paper.yaml').read_text(encoding='utf-8'))

@@ -1,6 +1,6 @@
 """`make verify`: the weights of record of a scale, evaluated on the real test set and compared with the committed
 results. `verify.py [SCALE]`"""
-import argparse, json, sys
+import argparse, sys
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
 from dfkd_nb.detr_distill import GanScenes, _asked
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import accuracy, predict
+from dfkd_nb.results import read_records
 from dfkd_nb.runs import load_tree
 
 POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
@@ -42,8 +43,7 @@ def scenes(path, run):
     name = f"detr_teacher-{result['dataset']}-default-*-seed{result['seed']}.safetensors"
     teacher = next(path.parent.glob(name), None)
     if teacher is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
-    its = path.parents[1]/'results'/f'{teacher.stem}.json'
-    T = load_detector(of_record(teacher, json.loads(its.read_text(encoding='utf-8'))))
+    T = load_detector(of_record(teacher, read_records(path.parents[1])[teacher.stem]))
     got, said = _asked(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
     return (f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result',
             100*abs(got - said) <= FOUND)
@@ -59,12 +59,12 @@ def main(args=None, root=ROOT):
         where = (folder/'weights').relative_to(root)
         print(f'no weights of record in {where}: `make paper SCALE={scale}` makes them', file=sys.stderr)
         return 2
+    results = read_records(folder)
     for path in found:
-        file = folder/'results'/f'{path.stem}.json'
-        if not file.exists():
-            print(f'NOT: {path.stem}: has no result in {file.parent.relative_to(root)}')
+        result = results.get(path.stem)
+        if result is None:
+            print(f'NOT: {path.stem}: has no result in {folder.relative_to(root)}')
             continue
-        result = json.loads(file.read_text(encoding='utf-8'))
         try: data = data_of[result['stage'].startswith('detr')](result['dataset'])
         except (ValueError, FileNotFoundError) as e:
             print(f'{path.stem}: {e}', file=sys.stderr)
