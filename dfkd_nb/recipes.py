@@ -23,8 +23,8 @@ RECIPES['digits'] = dict(
     strong=dict(**_STRONG, widths=(64, 32), d_widths=(32, 64)),
     extractor=dict(epochs=15, bs=64, augment='affine'),
     student=dict(student='vit_digits_student', n_images=10_000, epochs=6, lr=3e-3, augment='affine', **_OURS),
-    wild=dict(epochs=15),
-    inversion=dict(student='vit_digits_student', lr=3e-3),
+    wild=dict(epochs=10),
+    inversion=dict(student='vit_digits_student', drawn=5000, rounds=40, s_steps=40, lr=3e-3),
     figures=['fig01', 'fig02', 'fig03', 'fig05', 'fig06', 'fig07', 'fig09', 'fig10', 'fig12', 'fig13',
              'table1', 'table2', 'table3', 'table4'])
 
