@@ -2,7 +2,8 @@
 import json, re, subprocess, sys
 import pytest
 import execute, graph, paper, study
-from cells import ROOT, result_files
+from cells import ROOT
+from dfkd_nb.results import read_records
 from screen import Job, Progress, Results, Screen, clock, headline, rough
 
 # --- lines
@@ -24,8 +25,7 @@ def test_every_result_has_a_headline():
     made = {s.name for n in study.NOTEBOOKS.values() for s in n.makes}
     assert made <= study.HEADLINES.keys()
     for scale in ('smoke', 'digits', 'drones'):
-        for path in result_files(ROOT/'paper_figures'/scale/'results'):
-            assert ' … ' in headline(json.loads(path.read_text(encoding='utf-8'))), path.name
+        for name, result in read_records(ROOT/'paper_figures'/scale).items(): assert ' … ' in headline(result), name
 
 def test_times():
     assert [clock(m) for m in (.11, 1.1667, 125)] == ['0:07', '1:10', '2:05:00']

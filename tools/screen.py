@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tqdm import tqdm
-from cells import result_files, short
+from cells import short
 from execute import FAILED
 from study import HEADLINES, is_table
 
@@ -50,13 +50,13 @@ class Results:
     def __init__(self, runs, out):
         self.runs, self.out = Path(runs), Path(out)
         self.seen = dict(self.files())
-        recorded = (line(p, p) for p in result_files(self.out/'results'))
-        self.said = {told[0] for told in recorded if told}
+        self.said = {told[0] for told in (line(p, p) for p in self.recorded()) if told}
+    def recorded(self): return [p for p in self.out.glob('results/*.json') if not p.name.endswith('.run.json')]
     def files(self):
         "Results and tables with the times at which they were written."
         runs = [p for p in self.runs.glob('*/*/result.json') if '.' not in p.parent.name]     # others were set aside
         tables = [p for p in self.out.glob('*.md') if is_table(p.stem)]
-        for p in [*runs, *result_files(self.out/'results'), *tables]:
+        for p in [*runs, *self.recorded(), *tables]:
             with suppress(FileNotFoundError): yield p, p.stat().st_mtime_ns
     def new(self):
         "Lines of what was written since the last call."
