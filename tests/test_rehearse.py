@@ -1,19 +1,24 @@
 "`make rehearse`: every stage in short, and what it says of the whole."
 import graph, pytest, torch, yaml
 from cells import ROOT
+from dfkd_nb import inversion
 from dfkd_nb.data import get_data
 from dfkd_nb.distill import KD_RECIPES
 from dfkd_nb.inversion import ABLATIONS, INVERSION
 from dfkd_nb.training import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
+@pytest.mark.slow
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
     monkeypatch.setenv('DFKD_SHIPPED', '0')
     left_out = {nb: [] for nb in ('04_gan', '05_fid', '06_distill', '07_ablations', '11_deploy')}
+    small = {'rounds': 60, 'n_images': 16, 'bs': 16, 's_steps': 4}
     cfg = {'plan': {'digits': [0]},
            'only': left_out,
-           'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}
+           'parameters': {'10_ladder': {'inversion_recipe': small, 'full_seeds': 1}}}
+    wild_of = inversion.wild_of
+    monkeypatch.setattr(inversion, 'wild_of', lambda dataset, shape: wild_of(dataset, shape, 1000))
     rows = rehearse(cfg, 'digits', batches=2).set_index('stage')
     # a variant costs what its like does, and is not run again
     taken = [f'invert {v} (taken as invert)' for v in ('dafl', *ABLATIONS)]
@@ -23,10 +28,10 @@ def test_rehearsal(tmp_path, monkeypatch):
     assert dafl['of them'] == 60
     assert dafl.seconds == rows.loc['invert'].seconds
     assert rows.loc['invert short (taken as invert)', 'of them'] == 20
-    teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']
+    teacher, inverted = rows.loc['train_teacher'], rows.loc['invert']
     assert teacher['of them'] == RECIPES['digits']['epochs']*(1257//64)       # 1,257 training images, batches of 64
     assert teacher['hours'] == teacher['seconds']*teacher['of them']/3600
-    assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in INVERSION['digits']
+    assert inverted['of them'] == 60 and inverted['a'] == 'round' and 'rounds' not in INVERSION['digits']
     assert rows['hours'].isna().to_dict() == {k: k == 'class_probes' for k in rows.index}
     assert rows.loc['distill wild', 'of them'] == 15*(KD_RECIPES['digits']['n_images']//64)
 
