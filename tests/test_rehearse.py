@@ -65,6 +65,7 @@ def test_count_is_of_the_batch_that_was_asked_for():
     with Count(RATES, 1) as c: torch.zeros(6, 4).t().reshape(3, 8)[0].view(2, 4)
     assert c.launches <= 2                                                          # views launch nothing
 
+@pytest.mark.slow
 def test_budget(tmp_path, monkeypatch, capsys):
     "Counted stages, written one by one; the arithmetic of the card is what its rates say."
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path))

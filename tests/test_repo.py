@@ -392,6 +392,7 @@ def test_verify(of_record, capsys):
     weights.write_bytes(weights.read_bytes()[:1000])
     assert verify.main(['x'], root) == 1 and 'cannot be loaded' in capsys.readouterr().out
 
+@pytest.mark.slow
 def test_verify_scenes(tmp_path, capsys):
     "A generator of scenes, by the teacher beside it."
     home = tmp_path/'paper_figures/x'
