@@ -12,7 +12,14 @@ import pandas as pd, torch, torch.nn.functional as F
 from fastai.callback.core import CancelFitException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
-from dfkd_nb.all import *
+from dfkd_nb.data import *
+from dfkd_nb.recipes import *
+from dfkd_nb.models import *
+from dfkd_nb.training import *
+from dfkd_nb.probes import *
+from dfkd_nb.gan import *
+from dfkd_nb.distill import *
+from dfkd_nb.runs import *
 
 # recipes, timed steps (an even number)
 SIZES = {'digits': ('digits', 40), 'mnist': ('mnist', 4), 'cifar': ('cifar10', 4)}

@@ -1,6 +1,6 @@
-"""All rooms at once, for notebooks and scripts: `from dfkd_nb.all import *`.
-
-The one module that is written by hand: a line for each notebook, in their order; a test holds that none is missing."""
+"""All rooms at once, for notebooks and scripts: `from dfkd_nb.all import *`."""
+# The one module that is written by hand: a line for each notebook, in their order; a test holds that none is missing.
+# `statistics` is then ours (of FID): whoever wants Python's module of that name imports it afterwards.
 from .checks import *
 from .runs import *
 from .results import *

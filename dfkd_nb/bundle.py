@@ -1114,7 +1114,7 @@ class Bundle:
 
 # %% ../nbs/12_your_teacher.ipynb #944bcf21
 SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and images inverted from the teacher',
-           'drawn': 'pictures drawn by a program, of the kinds about which the teacher tells most',
+           'drawn': "pictures drawn by a program, of the kinds that tell most about the teacher's answers",
            'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
 
 # %% ../nbs/12_your_teacher.ipynb #09905589

@@ -554,15 +554,16 @@ LOOKS = { # how foreign pictures can be shown: functions of uint8 images, and of
 def choose_look(teacher:Run, # A finished teacher
                 x:torch.Tensor, # uint8 (n,C,H,W): foreign pictures
                 n:int=500, # Of them that it is shown
+                view:str='affine', # One of `AUGMENT`, through which it looks
                 seed:int=0,
                ) -> tuple: # One of `LOOKS`, {name: information of each}
-    "How foreign pictures look when a teacher tells most about them"
+    "How foreign pictures have to look to tell most about a teacher's answers"
     mean, some = teacher.result['params']['mean'], x[::-(-len(x)//n)]
-    told = informative(teacher, {k: look(some, mean) for k,look in LOOKS.items()}, seed=seed)
+    told = informative(teacher, {k: look(some, mean) for k,look in LOOKS.items()}, view, seed)
     return next(iter(told)), told
 
 def as_seen(source:WildSource, teacher:Run, seed:int=0) -> WildSource:
-    "The same pictures, looking as the teacher tells most about them"
+    "The same pictures, looking as they tell most about the teacher's answers"
     look, _ = choose_look(teacher, source.x, seed=seed)
     def looks(x): return None if x is None else LOOKS[look](x, teacher.result['params']['mean'])
     return WildSource(looks(source.x), source.classes, looks(source.apart))

@@ -1,4 +1,4 @@
-import hashlib, json, os, re, sys, tempfile
+import hashlib, json, multiprocessing, os, re, sys, tempfile
 from pathlib import Path
 import pytest
 
@@ -26,8 +26,19 @@ def tests_that_are_no_more(collected):
 
 @pytest.hookimpl(tryfirst=True)         # before `-k` takes tests away
 def pytest_collection_modifyitems(config, items):
+    if 'PYTEST_XDIST_WORKER' in os.environ: items[:] = slow_first(items)
     if any('::' in a for a in config.args): return      # only some of a file's tests were collected
     for path in tests_that_are_no_more({i.nodeid for i in items}): path.unlink(missing_ok=True)
+
+def slow_first(items):
+    """In a new order: what is slow first, in each half of the tests
+
+    With `--dist worksteal`, two processes begin with a half each, and at the end take what is quick from each other.
+    """
+    slow = [i for i in items if i.get_closest_marker('slow')]
+    quick = [i for i in items if not i.get_closest_marker('slow')]
+    n = len(items)//2 - len(slow[::2])
+    return slow[::2] + quick[:n] + slow[1::2] + quick[n:]
 
 @pytest.fixture
 def make_nb(tmp_path):
@@ -43,6 +54,20 @@ def make_nb(tmp_path):
         nf.write(nb, path := tmp_path/f'{name}.ipynb')
         return path
     return make
+
+@pytest.fixture(scope='session')
+def fresh():
+    """fresh(function, *args) -> a process that was started for it, and behind which lie the library's imports alone
+
+    They are made once, in a process of their own, since they take longer than what such a process is to do.
+    """
+    spawn = multiprocessing.get_context('forkserver')
+    spawn.set_forkserver_preload(['pytest', 'accelerate', 'dfkd_nb.distill', 'dfkd_nb.gan'])
+    def start(f, *args):
+        process = spawn.Process(target=f, args=args)
+        process.start()
+        return process
+    return start
 
 class Tried:
     "What a test tried and what it was answered: `tools/tried.py` makes the site's page of it"

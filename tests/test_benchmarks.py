@@ -9,6 +9,7 @@ def bench():
     spec.loader.exec_module(m := importlib.util.module_from_spec(spec))
     return m
 
+@pytest.mark.slow
 def test_stages(bench, tmp_path):
     got = {s: bench.run_stage(s, 'digits', 2, tmp_path) for s in bench.STAGES}
     assert all(r['images_per_s'] > 0 and min(r['flops_per_image'].values()) > 0 for r in got.values())
@@ -34,6 +35,7 @@ def test_comparison(bench, tmp_path, capsys):
     assert all(v > 0 for v in d['ratio_to_plain'].values()) and d['ratio_to_plain']['plain'] == 1
     for k, v in d['losses']['plain'].items(): assert v > 1e-3 and d['losses']['live'][k] == pytest.approx(v, rel=1e-4)
 
+@pytest.mark.slow
 def test_deploy(tmp_path, capsys):
     spec = importlib.util.spec_from_file_location('deploy_bench', Path(__file__).parents[1]/'benchmarks'/'deploy.py')
     spec.loader.exec_module(m := importlib.util.module_from_spec(spec))

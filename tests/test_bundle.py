@@ -60,6 +60,7 @@ def test_no_class_token(name, tmp_path, capsys):
     assert 'no class-token attention to probe' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ['w.safetensors']
 
+@pytest.mark.slow
 def test_grey_folder(tmp_path, capsys):
     """A grey-scale folder of three classes: read as one channel
 

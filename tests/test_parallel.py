@@ -1,44 +1,41 @@
 "Several processes: the LayerNorm stages (teacher, distillation) take the same course as one process does."
-import json, os, subprocess, sys
-from pathlib import Path
-import numpy as np
-
-CHAIN = '''
-import json, sys
-from pathlib import Path
+import json, os, socket
+import numpy as np, pytest
 from dfkd_nb.all import *
-seen, forward = [0], Classifier.forward
-def counted(self, x):
-    seen[0] += len(x)*(self.training and len(x) > 2)        # the check of labels asks for two
-    return forward(self, x)
-Classifier.forward = counted
-data = get_data('digits')
-teacher = train_teacher(data, epochs=4, bs=64)
-# one that travels with the repository: rounding would send the students of two teachers apart
-ready = train_teacher(data, **recipe_for('digits', 'teacher'))
-student = distill(ready, RealSource(data), data, epochs=3, kd=1., ce=1., patch=1., augment='affine')
-cached = distill(ready, RealSource(data), data, epochs=2, kd=1., ce=1., patch=1.)
-logs = [r.result['log'] for r in (teacher, student, cached)]
-write_atomic(Path(sys.argv[1])/f'{world()[0]}.json', json.dumps([seen[0], logs]))
-'''
 
-def logs(tmp, n):
+def chain(tmp, rank, n, port):
+    "Writes the losses of some stages, and how many images this process trained on."
+    # `accelerate launch` starts one process only on a CPU; these are the variables that it sets
+    os.environ |= {'DFKD_RUNS': str(tmp/f'runs{n}'), 'RANK': f'{rank}', 'LOCAL_RANK': f'{rank}', 'WORLD_SIZE': f'{n}',
+                   'LOCAL_WORLD_SIZE': f'{n}', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': f'{port}'}
+    seen, forward = [0], Classifier.forward
+    def counted(self, x):
+        seen[0] += len(x)*(self.training and len(x) > 2)        # the check of labels asks for two
+        return forward(self, x)
+    Classifier.forward = counted
+    data = get_data('digits')
+    few = ImageData('few', {k: tuple(t[:640] for t in data.read(k)) for k in ('train', 'valid', 'test')}, data.classes)
+    teacher = train_teacher(few, epochs=3, bs=64)
+    # one that travels with the repository: rounding would send the students of two teachers apart
+    ready = train_teacher(data, **recipe_for('digits', 'teacher'))
+    student = distill(ready, RealSource(few), few, epochs=2, kd=1., ce=1., patch=1., augment='affine')
+    cached = distill(ready, RealSource(few), few, epochs=2, kd=1., ce=1., patch=1.)
+    logs = [r.result['log'] for r in (teacher, student, cached)]
+    write_atomic(tmp/f'said{n}'/f'{rank}.json', json.dumps([seen[0], logs]))
+
+def logs(tmp, n, fresh):
     "Losses of the chain's stages when `n` processes work on it, and the images that each of them trained on."
-    script = tmp/'chain.py'
-    script.write_text(CHAIN)
-    # `accelerate launch` starts one process only on a CPU; torch's own launcher sets the same variables
-    launch = [sys.executable]
-    if n > 1: launch += ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', str(n)]
-    env = os.environ | {'DFKD_RUNS': str(tmp/f'runs{n}'), 'OMP_NUM_THREADS': '1'}
-    got = subprocess.run([*launch, str(script), str(tmp/f'said{n}')], env=env, capture_output=True, text=True,
-                         timeout=300, cwd=Path(__file__).parents[1])
-    assert got.returncode == 0, got.stderr[-3000:]
+    with socket.create_server(('127.0.0.1', 0)) as s: port = s.getsockname()[1]
+    processes = [fresh(chain, tmp, rank, n, port) for rank in range(n)]
+    for p in processes: p.join(300)
+    assert [p.exitcode for p in processes] == [0]*n
     seen, courses = zip(*(json.loads((tmp/f'said{n}'/f'{rank}.json').read_text()) for rank in range(n)))
     assert all(c == courses[0] for c in courses)
     return courses[0], list(seen)
 
-def test_two_processes_as_one(tmp_path):
-    (one, (all_seen,)), (two, seen) = logs(tmp_path, 1), logs(tmp_path, 2)
+@pytest.mark.slow
+def test_two_processes_as_one(tmp_path, fresh):
+    (one, (all_seen,)), (two, seen) = logs(tmp_path, 1, fresh), logs(tmp_path, 2, fresh)
     assert seen == [all_seen//2]*2                                      # each trained on its half of the batches
     for a, b in zip(one, two, strict=True):
         assert len(a) == len(b) > 1

@@ -51,6 +51,7 @@ def test_front_page():
     assert sorted(re.findall(r'\]\(nbs/(\w+)\.ipynb\) \|', text)) == [p.stem for p in numbered()]
     assert readme.main(['--check']) == 0
 
+@pytest.mark.slow
 def test_five_lines_run(tmp_path, monkeypatch):
     "The lines of README.md as they stand, with a smaller student and few steps."
     import timm

@@ -1,18 +1,23 @@
 "`make rehearse`: every stage in short, and what it says of the whole."
 import graph, pytest, torch, yaml
 from cells import ROOT
+from dfkd_nb import inversion
 from dfkd_nb.data import get_data
 from dfkd_nb.inversion import ABLATIONS
 from dfkd_nb.recipes import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
+@pytest.mark.slow
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
     monkeypatch.setenv('DFKD_SHIPPED', '0')
     left_out = {nb: [] for nb in ('04_gan', '05_fid', '06_distill', '07_ablations', '11_deploy')}
+    small = {'rounds': 60, 'n_images': 16, 'bs': 16, 's_steps': 4}
     cfg = {'plan': {'digits': [0]},
            'only': left_out,
-           'parameters': {'10_ladder': {'inversion_recipe': {'rounds': 60}, 'full_seeds': 1}}}
+           'parameters': {'10_ladder': {'inversion_recipe': small, 'full_seeds': 1}}}
+    wild_of = inversion.wild_of
+    monkeypatch.setattr(inversion, 'wild_of', lambda dataset, shape: wild_of(dataset, shape, 1000))
     rows = rehearse(cfg, 'digits', batches=2).set_index('stage')
     # a variant costs what its like does, and is not run again
     taken = [f'invert {v} (taken as invert)' for v in ('dafl', *ABLATIONS)]
@@ -22,13 +27,13 @@ def test_rehearsal(tmp_path, monkeypatch):
     assert dafl['of them'] == 60
     assert dafl.seconds == rows.loc['invert'].seconds
     assert rows.loc['invert short (taken as invert)', 'of them'] == 20
-    teacher, inversion = rows.loc['train_teacher'], rows.loc['invert']
+    teacher, inverted = rows.loc['train_teacher'], rows.loc['invert']
     recipes = RECIPES['digits']
     assert teacher['of them'] == recipes['teacher']['epochs']*(1257//64)       # 1,257 training images, batches of 64
     assert teacher['hours'] == teacher['seconds']*teacher['of them']/3600
-    assert inversion['of them'] == 60 and inversion['a'] == 'round' and 'rounds' not in recipes['inversion']
+    assert inverted['of them'] == 60 != recipes['inversion']['rounds'] and inverted['a'] == 'round'
     assert rows['hours'].isna().to_dict() == {k: k == 'class_probes' for k in rows.index}
-    assert rows.loc['distill wild', 'of them'] == 15*(recipes['student']['n_images']//64)
+    assert rows.loc['distill wild', 'of them'] == recipes['wild']['epochs']*(recipes['student']['n_images']//64)
 
 def test_sizes_are_of_the_whole():
     few = Few(data := get_data('digits'))
@@ -60,6 +65,7 @@ def test_count_is_of_the_batch_that_was_asked_for():
     with Count(RATES, 1) as c: torch.zeros(6, 4).t().reshape(3, 8)[0].view(2, 4)
     assert c.launches <= 2                                                          # views launch nothing
 
+@pytest.mark.slow
 def test_budget(tmp_path, monkeypatch, capsys):
     "Counted stages, written one by one; the arithmetic of the card is what its rates say."
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path))

@@ -1,5 +1,5 @@
 "What a scale gives away can be used by those who get it."
-import json, os, shutil, subprocess, sys, zipfile
+import json, shutil, subprocess, sys, zipfile
 from pathlib import Path
 import pytest
 from PIL import Image
@@ -10,15 +10,15 @@ from dfkd_nb.models import load_classifier
 from dfkd_nb.training import predict
 from dfkd_nb.results import read_records
 from dfkd_nb.runs import Run, check_run, seal
-import restore
+import release, restore
 
 ROOT = Path(__file__).parents[1]
 
-def test_release(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_release(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))           # as in a fresh clone
-    got = subprocess.run([sys.executable, ROOT/'tools'/'release.py', 'smoke', '--out', tmp_path/'out'],
-                         capture_output=True, text=True)
-    assert got.returncode == 0 and 'no bundle of digits_rgb' in got.stdout, got.stderr
+    assert release.main(['smoke', '--out', str(tmp_path/'out')]) == 0
+    assert 'no bundle of digits_rgb' in capsys.readouterr().out
     sums = (tmp_path/'out'/'SHA256SUMS').read_text().splitlines()
     for line in sums: zipfile.ZipFile(tmp_path/'out'/line.split()[1]).extractall(tmp_path/'got')
     folder = lambda end: next((tmp_path/'got').glob(f'*{end}'))
@@ -34,13 +34,11 @@ def test_release(tmp_path, monkeypatch):
     assert len(sums) == 4
     assert json.loads((folder('scenes-student')/'result.json').read_text())['stage'] == 'detr_student'
 
-def test_restored_weights_are_finished_runs(tmp_path):
-    env = os.environ | {'DFKD_RUNS': str(tmp_path)}
+def test_restored_weights_are_finished_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
     def restored(*more):
-        got = subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'smoke', *more], capture_output=True,
-                             text=True, env=env)
-        assert got.returncode == 0, got.stderr
-        return dict(reversed(line.split()) for line in got.stdout.splitlines())
+        assert restore.main(['smoke', *more]) == 0
+        return dict(reversed(line.split()) for line in capsys.readouterr().out.splitlines())
     plain, trusted, committed = restored(), restored('--trust'), read_records(ROOT/'paper_figures'/'smoke')
     assert restored() == plain and len(plain) == 3      # once more changes nothing
     for name, folder in [*plain.items(), *trusted.items()]:
@@ -49,8 +47,7 @@ def test_restored_weights_are_finished_runs(tmp_path):
         config = result['config'] if folder == plain[name] else todays(result)
         run = Run(result['stage'], config, tmp_path)
         assert run.path == tmp_path/folder and run.finished and run.result['metrics'] == result['metrics']
-    assert subprocess.run([sys.executable, ROOT/'tools'/'restore.py', 'nothing'], capture_output=True,
-                          env=env).returncode == 2
+    assert restore.main(['nothing']) == 2
 
 def test_runs_of_another_machine_are_taken_in(tmp_path, monkeypatch, capsys):
     "Also without their snapshots, which are too large to travel; never what is altered, cut off, or of other settings."

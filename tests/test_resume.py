@@ -1,25 +1,25 @@
 "What a notebook cannot show about runs: SIGKILL, two processes at once, a full disk."
-import errno, os, signal, subprocess, sys, time
+import errno, os, signal, sys, time
 import pytest, torch
+from dfkd_nb.data import *
+from dfkd_nb.models import *
+from dfkd_nb.training import *
+from dfkd_nb.probes import *
+from dfkd_nb.gan import *
+from dfkd_nb.distill import *
 from dfkd_nb.runs import *
 
-CHAIN = '''
-import sys, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from dfkd_nb.distill import *; from dfkd_nb.gan import *; from dfkd_nb.models import *; from dfkd_nb.training import *
-from dfkd_nb.data import *; from dfkd_nb.probes import *; from dfkd_nb.runs import *
-Run.epochs.__defaults__ = (None, None, 0.)      # a checkpoint after each epoch
-root, data = Path(sys.argv[1]), get_data('digits')
-t = train_teacher(data, model='vit_digits_student', epochs=4, root=root)
-p = class_probes(data, t, root=root)
-g = train_generator(data, t, p, epochs=4, widths=(16, 8), d_widths=(8, 8), probe_batch=8, root=root)
-distill(t, GanSource(g), data, n_images=640, epochs=4, patch=1., ce=.1, augment='affine', mixup=1., root=root)
-'''
-
-def start(root):
-    return subprocess.Popen([sys.executable, '-W', 'ignore', '-c', CHAIN, str(root)],
-                            env=os.environ | {'DFKD_SHIPPED': '0', 'OMP_NUM_THREADS': '1'}, stderr=subprocess.DEVNULL)
+def chain(root):
+    "Teacher, class probes, generator and student, with a checkpoint after each epoch"
+    sys.stderr = open(os.devnull, 'w')          # noqa: SIM115
+    os.environ['DFKD_SHIPPED'] = '0'
+    torch.set_num_threads(1)
+    Run.epochs.__defaults__ = None, None, 0.
+    data = get_data('digits')
+    t = train_teacher(data, model='vit_digits_student', epochs=4, root=root)
+    p = class_probes(data, t, root=root)
+    g = train_generator(data, t, p, epochs=4, widths=(16, 8), d_widths=(8, 8), probe_batch=8, root=root)
+    distill(t, GanSource(g), data, n_images=640, epochs=4, patch=1., ce=.1, augment='affine', mixup=1., root=root)
 
 def results(root): return {p.parent.relative_to(root): p.read_bytes() for p in sorted(root.glob('*/*/result.json'))}
 
@@ -30,40 +30,41 @@ def kill_when(proc, root, stage, epoch):
             try: done = load_tree(f)['epoch']
             except Exception: continue
             if done >= epoch:
-                proc.send_signal(signal.SIGKILL)
-                proc.wait()
+                proc.kill()
+                proc.join()
+                assert proc.exitcode == -signal.SIGKILL
                 return done
-        assert proc.poll() is None, f'ended before {stage} reached epoch {epoch}'
+        assert proc.is_alive(), f'ended before {stage} reached epoch {epoch}'
         time.sleep(.01)
 
-def test_killed_chain_ends_with_the_same_numbers(tmp_path):
+def ends_well(proc):
+    proc.join()
+    return proc.exitcode == 0
+
+@pytest.mark.slow
+def test_killed_chain_ends_with_the_same_numbers(tmp_path, fresh):
     whole, killed = tmp_path/'whole', tmp_path/'killed'
-    assert start(whole).wait() == 0
+    assert ends_well(fresh(chain, whole))
     for stage, epoch in (('teacher', 1), ('generator', 2), ('student', 1)):
-        assert kill_when(start(killed), killed, stage, epoch) < 4
+        assert kill_when(fresh(chain, killed), killed, stage, epoch) < 4
         assert not list(killed.glob(f'{stage}/*/result.json'))
-    assert start(killed).wait() == 0
+    assert ends_well(fresh(chain, killed))
     assert len(results(whole)) == 4 and results(whole) == results(killed)
     assert not list(killed.glob('*/*/*.part')) or all(f.name != 'result.json' for f in killed.glob('*/*/*.part'))
 
-SLOW = '''
-import sys, time
-from pathlib import Path
-from dfkd_nb.runs import *
-import torch
 @stage('slow', 'runs')
-def slow(run, seed=0):
-    with open(sys.argv[2], 'a') as f: f.write('computed ')
-    time.sleep(2)
+def slow(run, log, seed=0):
+    with open(log, 'a') as f: f.write('computed ')
+    time.sleep(1)
     return {'x': torch.ones(3)}, {'metrics': {'x': 1.}}
-print(slow(root=Path(sys.argv[1])).result['weights'])
-'''
 
-def test_two_at_once_compute_once(tmp_path):
-    go = lambda: subprocess.Popen([sys.executable, '-c', SLOW, str(tmp_path/'runs'), str(tmp_path/'log')],
-                                  stdout=subprocess.PIPE, text=True)
-    outs = [p.communicate()[0] for p in [go(), go()]]
-    assert outs[0] == outs[1] != ''
+def slowly(tmp, said):
+    (tmp/said).write_text(slow(str(tmp/'log'), root=tmp/'runs').result['weights'])
+
+def test_two_at_once_compute_once(tmp_path, fresh):
+    both = [fresh(slowly, tmp_path, said) for said in 'ab']
+    assert all(map(ends_well, both))
+    assert (tmp_path/'a').read_text() == (tmp_path/'b').read_text() != ''
     assert (tmp_path/'log').read_text() == 'computed '
 
 def test_full_disk_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):

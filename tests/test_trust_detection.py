@@ -412,9 +412,9 @@ def test_large_file(tmp_path, pictures):
     d['annotations'] = [dict(id=i, image_id=i % 3, category_id=1, bbox=[i % 20, i % 11, 1+i % 7/8, 2+i/10**5])
                         for i in range(5*10**4)]
     (tmp_path/'x.json').write_text(json.dumps(d))
-    start = time.time()
+    start = time.process_time()
     assert read_coco(tmp_path/'x.json', pictures)[2]['objects'] == 5*10**4
-    assert time.time()-start < 10
+    assert time.process_time()-start < 10
 
 
 # ---- a valid file, mutated at random

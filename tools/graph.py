@@ -135,7 +135,7 @@ class _Bare(ast.NodeTransformer):
         return self.generic_visit(node)
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_body
 
-@cache
+@cache          # modules are asked about once a notebook
 def bare(code, plots=True):
     "Code without comments, layout and docstrings; without `plots`, also without the functions plot_* and table_*."
     plain = re.sub(r'^(\s*)(%%|%\w|!(?!=)).*$', r'\1pass', code, flags=re.M)       # magics are no Python
@@ -152,7 +152,7 @@ def imports(code, pkg='dfkd_nb'):
             elif base.startswith(f'{pkg}.'): found.add(base.split('.')[1])
         elif isinstance(n, ast.Import):
             found |= {a.name.split('.')[1] for a in n.names if a.name.startswith(f'{pkg}.')}
-    return found
+    return frozenset(found)
 
 def closure(mods, lib):
     "Those modules and all that they import, in turn."

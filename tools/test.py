@@ -1,9 +1,9 @@
-"""`make test`: every notebook by nbdev-test, then pytest with the coverage of the exported package; both run even when
-one fails."""
+"""`make test`: pytest with the coverage of the exported package; every notebook is one of the tests
+(tests/test_lessons.py), so that two processes share all of the work."""
 import os, re, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
-from cells import ROOT, numbered
+from cells import ROOT
 
 def tee(cmd, env):
     "Runs a command, passing its output on; returns (exit code, the output)."
@@ -15,19 +15,17 @@ def tee(cmd, env):
     return p.returncode, ''.join(lines)
 
 def main(more):
-    start, bin_ = time.time(), Path(sys.executable).parent
+    start, pytest = time.time(), Path(sys.executable).parent/'pytest'
     with tempfile.TemporaryDirectory() as tmp:
         # one thread for each of two workers; lessons must not see, or leave, stages of this checkout
         env = os.environ | dict(DFKD_RUNS=f'{tmp}/runs', OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONUNBUFFERED='1')
-        nb_rc, _ = tee([bin_/'nbdev-test', '--n-workers', '2', '--do-print', '--timing'], env)
         parallel, coverage = ['-n', '2', '--dist', 'worksteal'], ['--cov', '--cov-report', 'term']
-        py_rc, out = tee([bin_/'pytest', *parallel, '--durations', '8', *coverage, *more], env)
+        rc, out = tee([pytest, *parallel, '--durations', '8', *coverage, *more], env)
     total = re.search(r'^TOTAL.*?(\d+%)', out, re.M)
     last = re.findall(r'^.*(?:passed|failed|error).* in .*$', out, re.M)
-    print(f"notebooks: {len(numbered())} by nbdev-test, {'all passed' if not nb_rc else 'FAILED'}",
-          f"pytest: {last[-1].strip('= ') if last else 'did not finish'}",
+    print(f"pytest: {last[-1].strip('= ') if last else 'did not finish'}",
           f"coverage of dfkd_nb: {total[1] if total else 'not measured'}",
           f'{(time.time()-start)/60:.1f} minutes', sep='\n')
-    return int(bool(nb_rc or py_rc))
+    return rc
 
 if __name__ == '__main__': sys.exit(main(sys.argv[1:]))
