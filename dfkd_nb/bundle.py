@@ -1208,9 +1208,9 @@ def compress(bundle:Bundle,
         raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got '
                          f'{type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
+    check_arguments(invert if alone else distill, kw, 'compress')
     src = make_source(bundle, source, data is None) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
-    check_arguments(invert if alone else distill, kw, 'compress')
     n = kw.get('drawn', TEACHER_ONLY['drawn']) if alone else kw.get('n_images', 0)
     require_memory(n*math.prod(shape), f'{n:,} images of {_shown(shape)} pixels', 'take fewer')
     if data is not None:

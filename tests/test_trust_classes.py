@@ -7,8 +7,8 @@ from dfkd_nb.checks import NotFinite
 from dfkd_nb.data import ImageData, NoiseSource
 from dfkd_nb.distill import Distill, check_pair, distill
 from dfkd_nb.gan import GanSource, class_spread, health, train_generator
-from dfkd_nb.drawn import DrawnSource, drawn_pictures, toned
-from dfkd_nb.inversion import Inversion, invert, read_terms, select_by_probes
+from dfkd_nb.drawn import DrawnSource, choose_kinds, drawn_pictures, toned
+from dfkd_nb.inversion import Inversion, choose_look, invert, read_terms, select_by_probes
 from dfkd_nb.models import create_classifier
 from dfkd_nb.probes import class_probes
 from dfkd_nb.runs import Run, save_tree
@@ -259,6 +259,7 @@ def test_arguments_of_a_student(tried, chain, tmp_path, args, says):
     (dict(cool=1.1), 'cool'),
     (dict(drawn=-1), 'drawn'),
     (dict(drawn=5, memory=False), 'throws such pictures away'),
+    (dict(kinds=['signs']), 'drawn is 0'),
     (dict(terms=dict(classes=1.)), 'unknown terms classes'),
     (dict(terms=dict(cls=NAN)), 'terms'),
     (dict(terms=dict(cls=-1.)), 'terms: cls'),
@@ -337,6 +338,45 @@ def test_numbers_of_images(tried, chain, n):
 def test_seeds_of_images(tried, chain, seed):
     tried.refused(f'images of seed {seed!r}', lambda: GanSource(chain.generator).sample(4, seed), 'seed')
     tried.refused(f'drawn pictures of seed {seed!r}', lambda: drawn_pictures(4, (1, 8, 8), [.5], seed=seed), 'seed')
+
+@pytest.mark.parametrize('args, says', [
+    (dict(shape=(1, 0, 8)), 'shape'),
+    (dict(shape=(8, 8)), 'shape'),
+    (dict(shape=(1, 1, 1)), 'shape'),
+    (dict(shape=(1, 8, 8.)), 'shape'),
+    (dict(shape=None), 'shape'),
+    (dict(shape=(3, 4096, 4096), n=10**6, mean=[.5]*3), 'GB'),
+    (dict(mean=[120.]), 'mean'),
+    (dict(mean=[-1.]), 'mean'),
+    (dict(mean=.5), 'mean'),
+    (dict(kinds=[]), 'kinds'),
+    (dict(kinds=['photographs']), 'kinds'),
+    (dict(kinds='shapes'), 'kinds'),
+    (dict(n=-1), 'n '),
+])
+def test_drawn_pictures(tried, args, says):
+    tried.refused(f'drawn pictures with {args}',
+                  lambda: drawn_pictures(**{**dict(n=4, shape=(1, 8, 8), mean=[.5]), **args}), says)
+
+def test_a_kind_named_twice():
+    assert len(drawn_pictures(8, (1, 8, 8), [.5], ['shapes', 'shapes']).flatten(1).unique(dim=0)) == 8
+    assert DrawnSource((1, 8, 8), 3, [.5], ['waves', 'waves']).kinds == ['waves']
+
+def same_answer(chain, bias):
+    "A teacher that says the first class whatever it sees"
+    weights = chain.teacher.weights
+    head = {k: torch.zeros_like(v) for k,v in weights.items() if k.startswith('head')}
+    head['head.bias'][0] = bias
+    return SimpleNamespace(path=chain.teacher.path, result=chain.teacher.result, weights={**weights, **head})
+
+@pytest.mark.parametrize('bias', [0., 15., 50.])
+def test_a_teacher_that_tells_nothing(tried, chain, bias):
+    teacher = same_answer(chain, bias)
+    tried.refused(f'kinds of pictures for a teacher of one answer (bias {bias:g})',
+                  lambda: choose_kinds(teacher, (1, 16, 16), n=100), 'same answer')
+    x = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8)
+    assert choose_look(teacher, x)[0] == 'as they are'          # nothing speaks for another look
+    for n in (0, 1.5, None): tried.refused(f'looks at {n!r} pictures', lambda n=n: choose_look(teacher, x, n), 'n ')
 
 @pytest.mark.parametrize('mean, says', [([NAN], 'mean'), ([INF], 'mean'), ([.5, .5], '2 values'), ([], '0 values')])
 def test_tones_of_pictures(tried, mean, says):
