@@ -7,6 +7,8 @@ from dfkd_nb.inversion import ABLATIONS
 from dfkd_nb.recipes import RECIPES
 from rehearse import Count, Counted, Few, OnGPU, Rehearsal, main, rehearse, table
 
+pytestmark = pytest.mark.no_cover       # lessons reach the same lines, and coverage takes a third of the time
+
 @pytest.mark.slow
 def test_rehearsal(tmp_path, monkeypatch):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
