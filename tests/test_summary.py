@@ -3,8 +3,7 @@ import re, shutil
 import pytest, yaml
 import paper as paper_tool, report, summary
 from cells import ROOT
-from dfkd_nb.results import read_records
-from dfkd_nb.runs import as_json
+from dfkd_nb.results import as_json, read_records
 
 PAPER = yaml.safe_load((ROOT/'paper_figures/paper.yaml').read_text(encoding='utf-8'))
 

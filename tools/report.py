@@ -31,7 +31,7 @@ def committed(scale, root=ROOT):
 
 def apart(files):
     "With every published result in a file of its own, as it was made."
-    from dfkd_nb.runs import as_json        # late, since it loads torch
+    from dfkd_nb.results import as_json     # late, since it loads torch
     results = json.loads(files.pop('results.json', b'{}'))
     return files | {f'results/{name}.json': as_json(r).encode() for name, r in results.items()}
 
@@ -108,7 +108,7 @@ def carried(old, new):
 
 def gathered(new, old):
     "What was made, with all results in one file, and the notes of all runs (results/*.run.json) in another."
-    from dfkd_nb.runs import as_json        # late, since it loads torch
+    from dfkd_nb.results import as_json     # late, since it loads torch
     ending = '.run.json'
     notes = json.loads(old.get('runs.json', b'{}'))         # of restored runs, which have none of their own
     notes |= {Path(k).name.removesuffix(ending): json.loads(v) for k, v in new.items() if k.endswith(ending)}
