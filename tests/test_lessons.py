@@ -16,7 +16,9 @@ def to_run(nb):
 
 def defined(statement):
     "The names that a statement at the top of a cell defines."
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)): return [statement.name]
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        patched = any(getattr(d, 'id', '') == 'patch' for d in statement.decorator_list)
+        return [] if patched else [statement.name]      # `patch` leaves no name of its own
     targets = getattr(statement, 'targets', None) or [getattr(statement, 'target', None)]
     return [n.id for t in targets if t for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
 

@@ -226,12 +226,14 @@ def test_only(tmp_path, monkeypatch):
     def load(text):
         (tmp_path/'scales/x.yaml').write_text(text)
         return graph.load('x', tmp_path)
-    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
+    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: [b], 07_ablations: [], 09a_drawn: [], 10_ladder: [],'
+               ' 11_deploy: []}}')
     assert [j for j in graph.jobs(cfg) if j[0] in ('05_fid', '07_ablations')] == [('05_fid', 'b', 0)]
     assert len(graph.jobs(cfg)) == 4*3 + 1
     assert (graph.remaining(cfg, '04_gan', 'a') == graph.MINUTES['04_gan'] + graph.MINUTES['06_distill']
             < graph.remaining(graph.SMOKE, '04_gan', 'digits'))
-    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: {a: 1}, 07_ablations: [], 10_ladder: [], 11_deploy: []}}')
+    cfg = load('{plan: {a: [0, 1], b: [0]}, only: {05_fid: {a: 1}, 07_ablations: [], 09a_drawn: [], 10_ladder: [],'
+               ' 11_deploy: []}}')
     assert [j for j in graph.jobs(cfg) if j[0] == '05_fid'] == [('05_fid', 'a', 0)]
     for bad, why in {
             'only: {05_fidd: [a]}': '05_fidd',
@@ -280,7 +282,7 @@ def test_dry_run(scale, dry):
 def test_threads_share_a_machine(monkeypatch):
     "`threads` says how many notebooks run at once; they share a GPU's memory, and leave some to what lies beside it."
     cfg = dict(plan={'a': [0]}, threads=2)
-    assert [graph.at_once(cfg, n) for n in (1, 2, 4, 16)] == [1, 1, 2, 4]       # one chain ends in four notebooks
+    assert [graph.at_once(cfg, n) for n in (1, 2, 4, 16)] == [1, 1, 2, 5]       # one chain ends in five notebooks
     assert graph.at_once(cfg | {'plan': {'a': [0, 1, 2]}}, 16) == 8
     assert paper.gpu_share('cifar10', 2) == '1.000'
     assert float(paper.gpu_share('cifar10', 16))*graph.at_once(graph.load('cifar10'), 16) <= .9

@@ -345,7 +345,7 @@ def test_seeds_of_images(tried, chain, seed):
     (dict(shape=(1, 1, 1)), 'shape'),
     (dict(shape=(1, 8, 8.)), 'shape'),
     (dict(shape=None), 'shape'),
-    (dict(shape=(3, 4096, 4096), n=10**6, mean=[.5]*3), 'GB'),
+    (dict(shape=(3, 4096, 4096), n=10**6, mean=[.5]*3), 'GiB'),
     (dict(mean=[120.]), 'mean'),
     (dict(mean=[-1.]), 'mean'),
     (dict(mean=.5), 'mean'),

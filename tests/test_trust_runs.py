@@ -586,29 +586,36 @@ def test_lists_of_files(tmp_path, tried):
     (tmp_path/'d/sub').symlink_to(tmp_path/'elsewhere')
     tried.refused('a folder that is a link', lambda: check_files(tmp_path/'d', said, extra=True), 'is a link')
 
-@pytest.mark.no_cover
-def test_killed_anywhere(tmp_path, tried):
-    """SIGKILL at random moments, also while files are written
+def work(root):
+    # tqdm's own lock is shared by all that were forked, and a killed one would keep it
+    tqdm.set_lock(threading.RLock())
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        make()(root=root)
 
-    The run goes on, nothing is set aside, and it ends the same.
-    """
-    fork, rng = multiprocessing.get_context('fork'), np.random.default_rng(0)
-    def work():
-        # tqdm's own lock is shared by all that were forked, and a killed one would keep it
-        tqdm.set_lock(threading.RLock())
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            make()(root=tmp_path)
-    kills = 0
+def killed_often(root):
+    "Starts processes that work, each to be killed at a random moment"
+    fork, rng, kills = multiprocessing.get_context('fork'), np.random.default_rng(0), 0
     for _ in range(40):
-        p = fork.Process(target=work)
+        p = fork.Process(target=work, args=[root])
         p.start()
         time.sleep(rng.uniform(0, .06))
         p.kill()
         p.join()
         kills += p.exitcode == -9
         assert p.exitcode in (0, -9)
-        if kills % 5 == 0: shutil.rmtree(tmp_path/'toy', ignore_errors=True)        # else all would be done soon
+        if kills % 5 == 0: shutil.rmtree(root/'toy', ignore_errors=True)            # else all would be done soon
+
+@pytest.mark.no_cover
+def test_killed_anywhere(tmp_path, tried, fresh):
+    """SIGKILL at random moments, also while files are written
+
+    The run goes on, nothing is set aside, and it ends the same. PyTorch may refuse to train in a fork of a process
+    that has trained, so they are the children of a fresh one.
+    """
+    often = fresh(killed_often, tmp_path)
+    often.join()
+    assert often.exitcode == 0
     made, said = again(tmp_path)
     assert not said and made.result == WHOLE.result and made.weights['weight'].equal(WHOLE.weights['weight'])
     assert [p.name for p in (tmp_path/'toy').iterdir()] == [made.key]
