@@ -210,7 +210,7 @@ Kinds = kind('Kinds', list[one_of(KINDS)], min_length=1) # names of some of them
 
 # %% ../nbs/09a_drawn.ipynb #0135fbf6
 Shape = kind('Shape', tuple[Annotated[int, Field(ge=1, le=16)], Size, Size])      # (C, H, W) of images
-ChannelMeans = kind('ChannelMeans', list[Share], min_length=1)                    # of images in 0…1, one a channel
+ChannelMeans = kind('ChannelMeans', list[Mean], min_length=1)                     # of images in 0…1, one a channel
 
 def draw_kind(name:str, # One of `KINDS`
               n:int, # Pictures

@@ -418,7 +418,7 @@ def invert(run,
            anew:bool=True, # Draw the generator's first layer anew each round
            memory:bool=True, # Keep the images of all earlier rounds …
            drawn:Number=0, # … beside so many of `drawn_pictures` …
-           kinds:Kinds|None=None, # … of these kinds; default: those about which the teacher tells most
+           kinds:Kinds|None=None, # … of these kinds; default: those that tell most about the teacher's answers
            augment:one_of(AUGMENT)='affine', # One of `AUGMENT`; also what the generator's images are seen through
            block:Block=-1, # Which block is probed
            every:Count=10, # Rounds between checkpoints, and checks
