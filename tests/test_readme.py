@@ -52,6 +52,7 @@ def test_front_page():
     assert readme.main(['--check']) == 0
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_five_lines_run(tmp_path, monkeypatch):
     "The lines of README.md as they stand, with a smaller student and few steps."
     import timm

@@ -15,6 +15,7 @@ import release, restore
 ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_release(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))           # as in a fresh clone
     assert release.main(['smoke', '--out', str(tmp_path/'out')]) == 0

@@ -1,5 +1,6 @@
 "What is no notebook's business: the repository's own consistency, and its tools."
 import ast, base64, builtins, importlib, io, json, multiprocessing, os, re, shutil, subprocess, sys, tomllib
+from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest, torch, yaml
 from PIL import Image
@@ -250,9 +251,8 @@ def test_only(tmp_path, monkeypatch):
 def planned(args, said):
     "Snakemake's plan of all jobs, written to a file."
     from snakemake.cli import main
-    sys.stdout = sys.stderr = open(said, 'w')   # noqa: SIM115
     os.chdir(ROOT)
-    main(['-n', '--forceall', *args])
+    with open(said, 'w') as f, redirect_stdout(f), redirect_stderr(f): main(['-n', '--forceall', *args])
 
 @pytest.fixture(scope='module')
 def dry(tmp_path_factory):
@@ -410,6 +410,7 @@ def test_verify(of_record, capsys):
     assert verify.main(['x'], root) == 1 and 'cannot be loaded' in capsys.readouterr().out
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 def test_verify_scenes(tmp_path, capsys):
     "A generator of scenes, by the teacher beside it."
     home = tmp_path/'paper_figures/x'

@@ -420,7 +420,6 @@ def places(tree, at=()):
     if isinstance(tree, (dict, list)) and len(at) < 4:
         for k in (tree if isinstance(tree, dict) else range(min(len(tree), 3))): yield from places(tree[k], (*at, k))
 
-@pytest.mark.slow
 @settings(derandomize=True, max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_fuzz(made, tmp_path_factory, data):

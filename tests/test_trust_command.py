@@ -541,7 +541,6 @@ def interrupted(home, tmp_path, monkeypatch, capsys):
     [weights] = tmp_path.glob('b.work/generator/*/weights.safetensors')
     return args, weights, weights.stat().st_mtime_ns
 
-@pytest.mark.slow
 def test_goes_on(interrupted, tmp_path, tried, capsys, monkeypatch):
     args, weights, when = interrupted
     tried.command('the same command with another --epochs, refused: the work is kept', [*args, '--epochs', 0], 'epochs',
@@ -571,7 +570,6 @@ def test_work_of_another_kind_of_folder(interrupted, home, tmp_path, tried, caps
                   ['distill', home/'b', *NOISE, '--out', tmp_path/'b'], 'unfinished', capsys)
     assert weights.stat().st_mtime_ns == when
 
-@pytest.mark.slow
 def test_killed(home, tmp_path, tried):
     code = "import os, dfkd_nb.bundle as b; b.save_bundle = lambda *a, **k: os.kill(os.getpid(), 9)\n"
     args = ['bundle', *alone(home), '--out', str(tmp_path/'b')]
