@@ -36,8 +36,11 @@ $(DOCS): $(READY)
 lint: $(READY)  ## the rules of lines and names in pyproject.toml, also in the notebooks
 	@$(BIN)/python -m ruff check .
 
-test: $(READY)  ## every notebook and pytest, with coverage of the package
+test: $(READY)  ## pytest, of which every notebook is a test
 	@$(BIN)/python tools/test.py
+
+coverage: $(READY) ## the same, and how much of the package it reaches: takes far longer
+	@$(BIN)/python tools/test.py --cov --cov-report term
 
 house: $(READY) ## docs/house.md: how the code reads, in numbers, beside that of others
 	@$(BIN)/python tools/house.py
@@ -64,7 +67,7 @@ verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
 alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a machine
 	@$(BIN)/python tools/alone.py $(NB)
 
-shipped: $(READY) ## make the finished small stages in tests_data/ anew
+shipped: $(READY) ## make the finished small stages in tests_data/ anew, and of them examples/digits.bundle
 	@$(BIN)/python tools/shipped.py
 
 outputs: $(READY) ## copy the outputs of the last smoke run into nbs/
@@ -92,5 +95,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup house lint test lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
 .DEFAULT_GOAL := help

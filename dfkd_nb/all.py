@@ -18,5 +18,8 @@ from .detr_distill import *
 from .drawn import *
 from .inversion import *
 from .deploy import *
+from .sources import *
 from .bundle import *
+from .plan import *
+from .report import *
 from .cli import *

@@ -8,12 +8,13 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'AT_ONCE
            'read_weights', 'unwrapped', 'fit_names', 'own_names', 'read_config', 'read_preparation', 'class_places',
            'as_trained', 'foreign_teacher', 'adopt', 'preflight', 'nearest', 'memorisation', 'plot_memorisation',
            'local_path', 'keep_apart', 'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of',
-           'heaviest', 'sweep', 'save_bundle', 'Bundle', 'wild_folder', 'wild_source', 'make_source', 'held_back',
-           'WithoutData', 'match_classes', 'in_colour', 'compress', 'card_student', 'save_student', 'load_student',
-           'gan_size']
+           'heaviest', 'training_set', 'measured_on', 'images_taken', 'sweep', 'save_bundle', 'Bundle', 'wild_folder',
+           'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator',
+           'is_auto', 'candidates_for', 'compress', 'choose_for', 'steps_asked', 'card_student', 'save_student',
+           'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
-import contextlib, glob, json, math, os, re, shutil, tempfile, warnings
+import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 import torch, yaml
@@ -29,6 +30,7 @@ from .gan import *
 from .distill import *
 from .drawn import *
 from .inversion import *
+from .sources import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
 import unicodedata, zipfile
@@ -436,7 +438,7 @@ def adopt(run,
           teacher:Classifier, # Of `foreign_teacher`
           classes, # Names of its classes, in the order of its answers
           arch:dict, # Of `foreign_teacher`
-          data:ImageData|None=None, # If there are real images: test accuracy is measured
+          data:ImageData|None=None, # If there are real images: it is measured on their test split
          ):
     "Take a trained classifier in as a teacher; nothing is trained"
     size, own = teacher.size or 32, teacher.classes
@@ -721,13 +723,36 @@ class _TeacherCard(Said):
     mean: Means
     std: Deviations
     trained_on: Word
+    measured_on: Text|None = None                       # older cards do not say
+    takes: _Shape|None = None
 
 class _ImagesCard(Said):
     shape: _Shape|None
 
 # %% ../nbs/12_your_teacher.ipynb #e15a12ac
+_Part = Annotated[float, Field(ge=0, le=1)]
+
+class _Judged(Said):
+    images: Annotated[int, Field(ge=1, le=10**6)]
+    label_agreement: _Part
+    smallest_class: _Part
+    unseen: Annotated[list[_Whole], Field(max_length=50_000)]
+    variety: Annotated[float, Field(ge=0, le=1e3)]
+    diversity: Annotated[float, Field(ge=0, le=1e6)]|None
+    real_spread: Annotated[float, Field(gt=0, le=1e6)]|None
+    even: _Part
+
+class _BudgetCard(Said):
+    "Of a `Schedule` ([12a_plan](12a_plan.ipynb)): what was asked for, what was chosen, and from which speed"
+    minutes: Annotated[float, Field(gt=0, le=1e9)]|None
+    estimated_minutes: Annotated[float, Field(ge=0, le=1e9)]
+    seconds_per_step: Annotated[float, Field(ge=0, le=1e9)]
+    schedule: Annotated[dict[Word, _Whole], Field(max_length=20)]
+
+# %% ../nbs/12_your_teacher.ipynb #7649eee1
 class Card(Said):
     "`card.yaml` of a bundle"
+    warning: Text|None = None
     format: Literal[1]
     made_by: Word
     licence: Text
@@ -736,7 +761,9 @@ class Card(Said):
     images: _ImagesCard
     read_to_make_it: dict[Literal[PARTS], dict[Word, _Whole]]
     memorisation: dict[Word, float]|None
+    judgement: _Judged|None = None
     note: Text
+    budget: _BudgetCard|None = None
     files: Annotated[dict[Word, _FileSaid], Field(max_length=len(PARTS)*len(FILES))]
 
 # %% ../nbs/12_your_teacher.ipynb #17470a76
@@ -751,6 +778,7 @@ class StudentCard(Said):
     parameters: _Whole
     mean: Means
     std: Deviations
+    budget: _BudgetCard|None = None
     files: Annotated[dict[Word, _FileSaid], Field(max_length=20)]
 
 # %% ../nbs/12_your_teacher.ipynb #862122f7
@@ -920,18 +948,48 @@ def _version():
     return __version__
 
 # %% ../nbs/12_your_teacher.ipynb #279b429b
-def _card(parts, classes, licence, audit, note, files):
+def training_set(result:dict # Of a teacher
+                ) -> str: # Name of the data
+    "What a teacher was trained on; `unknown` for one that was trained elsewhere"
+    return 'unknown' if result.get('recipe') == 'adopted' else result['dataset']
+
+def measured_on(result:dict # Of a teacher
+               ) -> str|None: # None: it was not measured
+    "Which images a teacher's accuracy is of, in words"
+    n = result['images_read'].get(f"{result['dataset']}/test")
+    if n is None or 'accuracy' not in result['metrics']: return None
+    own = training_set(result) != 'unknown'
+    if own: return f"{n:,} test images of {result['dataset']}, which it did not learn from"
+    return f"{n:,} images held out from {result['dataset']}; whether the teacher has seen them is not known"
+
+def images_taken(result:dict # Of a teacher or a student
+                ) -> list|None: # [C, H, W]; None: any size will do
+    "Shape of the images that a network sees, after they were brought to its size"
+    clf = skeleton(result)
+    return [clf.chans or 3, clf.size, clf.size] if clf.size else None
+
+# %% ../nbs/12_your_teacher.ipynb #035ff1c1
+def _card(parts, classes, licence, audit, note, budget, files):
     "What a bundle says of itself, as plain values"
     r = {name: run.result for name,run in parts.items()}
     p = r['teacher']['params']
     names = list(map(str, classes or p.get('classes') or range(p['num_classes'])))
     told = {'model': r['teacher']['model'], 'parameters': p['parameters'], 'mean': p['mean'], 'std': p['std'],
-            'trained_on': r['teacher']['dataset']}
+            'trained_on': training_set(r['teacher']), 'measured_on': measured_on(r['teacher']),
+            'takes': images_taken(r['teacher'])}
     return {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence, 'classes': names,
             'teacher': {**told, **r['teacher']['metrics']},
             'images': {'shape': r['generator']['params']['shape'] if 'generator' in r else None},
             'read_to_make_it': {name: x['images_read'] for name,x in r.items()},
-            'memorisation': audit, 'note': note, 'files': files}
+            'memorisation': audit, 'note': note, **_said_of(budget), 'files': files}
+
+def _said_of(budget): return {} if budget is None else {'budget': budget}
+
+# %% ../nbs/12_your_teacher.ipynb #c750324c
+def _with_judgement(card, judged):
+    wrong = faults(judged, card['classes'])
+    first = {'warning': f"the generator of this bundle failed: {'; '.join(wrong)}"} if wrong else {}
+    return {**first, **card, 'judgement': judged}
 
 # %% ../nbs/12_your_teacher.ipynb #3a1705ab
 def _alive(pid):
@@ -943,7 +1001,7 @@ def _alive(pid):
 def _only_parts(folder):
     "Whether there is nothing in a folder but what a bundle or a student is of"
     names = {f.relative_to(folder).as_posix() for f in folder.rglob('*')}
-    cards = {'card.yaml', 'student.yaml', 'bundle.yaml', *FILES, *PARTS}
+    cards = {'card.yaml', 'student.yaml', 'bundle.yaml', 'choice.json', *FILES, *PARTS}
     return names <= cards | {f'{part}/{f}' for part in PARTS for f in FILES}
 
 def sweep(out:Path # Place that a killed process was about to write
@@ -981,6 +1039,8 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
                 licence:str='not stated', # Under which the bundle may be used
                 audit:dict|None=None, # Of `memorisation`
                 note:str='', # For the card
+                judged:dict|None=None, # Of `judge`
+                budget:dict|None=None, # Of a `Schedule`, for the card
                ) -> Path:
     "Write a bundle; raises `ValueError` for what `Bundle` would refuse, and rather than write over something"
     out = free_place(out, 'the bundle')
@@ -990,7 +1050,8 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
             (tmp/name).mkdir()
             for f in FILES: shutil.copyfile(run.path/f, tmp/name/f)
         files = file_hashes(tmp, [f'{name}/{f}' for name in parts for f in FILES])
-        _write_card(tmp/'card.yaml', _card(parts, classes, licence, audit, note, files))
+        card = _card(parts, classes, licence, audit, note, budget, files)
+        _write_card(tmp/'card.yaml', _with_judgement(card, judged) if judged else card)
         Bundle(tmp)
     return out
 
@@ -1042,7 +1103,13 @@ def _same_story(path, card, r):
     if p.get('classes'): _agree(path, 'the list of classes', card['classes'], list(map(str, p['classes'])))
     for name in ('parameters', 'mean', 'std'): _agree(path, f"the teacher's {name}", told.pop(name), p[name])
     _agree(path, 'the teacher', told.pop('model'), r['teacher']['model'])
-    _agree(path, "the teacher's data", told.pop('trained_on'), r['teacher']['dataset'])
+    known = told.pop('trained_on')
+    if known != r['teacher']['dataset']:                # which is what older cards say of a teacher trained elsewhere
+        _agree(path, "the teacher's data", known, training_set(r['teacher']))
+    for name, found, what in (('measured_on', measured_on, 'what the teacher was measured on'),
+                              ('takes', images_taken, "the shape of the teacher's images")):
+        said = told.pop(name, None)
+        if said is not None: _agree(path, what, said, found(r['teacher']))
     _agree(path, "what was measured of the teacher", told, r['teacher']['metrics'])
     _agree(path, 'what was read', card['read_to_make_it'], {name: x['images_read'] for name,x in r.items()})
     _agree(path, 'the shape of images', card['images']['shape'],
@@ -1050,6 +1117,9 @@ def _same_story(path, card, r):
     if 'generator' in r: _agree(path, 'the number of classes', r['generator']['params']['arch']['classes'], K)
     for name in set(r)-{'teacher'}: _agree(path, f'the teacher of the {name}',
                                            r[name]['config']['teacher']['weights'], r['teacher']['weights'])
+    if said := card.get('judgement'):
+        if 'generator' not in r: raise ValueError(f'{path} contradicts itself: it judges a generator, and has none')
+        if max(said['unseen'], default=0) >= K: raise ValueError(f'{path}: its judgement is of other classes')
     if {'probes', 'generator'} <= r.keys() and r['generator']['config'].get('probes'):
         _agree(path, 'the probes of the generator', r['generator']['config']['probes']['weights'],
                r['probes']['weights'])
@@ -1075,8 +1145,11 @@ def _check_shares(path, result, weights):
 class Bundle:
     """An opened bundle: `card`, and the runs `teacher`, `probes`, `generator` (None where it has none).
     Raises `ValueError` for what is damaged, foreign or newer"""
-    def __init__(self, path:str|Path): # Folder
-        self.path = Path(path).expanduser()
+    def __init__(self,
+                 path:str|Path, # Folder
+                 size:Size|None=None, # Pixels of the images that are not its generator's; default: the teacher's
+                ):
+        self.path,self.size = Path(path).expanduser(),size
         self.card = _read_card(self.path/'card.yaml', Card, 'bundle')
         has = _listed(self.path, self.card)
         results = {part: self._result(part) for part in has}
@@ -1090,6 +1163,7 @@ class Bundle:
     def _check(self, results):
         file = {part: self.path/part/'weights.safetensors' for part in results}
         clf = _check_net(file['teacher'], results['teacher'])
+        self.takes = clf.chans or 3, clf.size or 32         # channels and pixels
         if 'generator' in results: _check_generator(file['generator'], results['generator'])
         if 'probes' in results: _check_probes(file['probes'], results['probes'], len(self.classes), patches_of(clf))
         for part in results:
@@ -1102,10 +1176,10 @@ class Bundle:
     @property
     def classes(self): return self.card['classes']
     @property
-    def shape(self): # of the images that students learn from, (C, H, W)
-        if self.card['images']['shape']: return tuple(self.card['images']['shape'])
-        T = skeleton(self.teacher.result)
-        return T.chans or 3, T.size or 32, T.size or 32
+    def shape(self): # of the images that students learn from, where they are not its generator's: (C, H, W)
+        channels, own = self.takes
+        size = self.size or own
+        return channels, size, size
     def __repr__(self):
         has = ', '.join(part for part in PARTS if getattr(self, part))
         licence = ' '.join(self.card['licence'].split())[:80]
@@ -1115,18 +1189,21 @@ class Bundle:
 # %% ../nbs/12_your_teacher.ipynb #944bcf21
 SOURCES = {'gan': "the bundle's generator", 'teacher': 'drawn pictures, and images inverted from the teacher',
            'drawn': "pictures drawn by a program, of the kinds that tell most about the teacher's answers",
-           'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor'}
+           'wild:FOLDER': 'any pictures of a folder, without labels', 'noise': 'uniform noise: the floor',
+           'auto': 'gan or teacher, by what the teacher says of their pictures and by two short trials',
+           'auto:FOLDER': 'the same, or any pictures of a folder'}
 
 # %% ../nbs/12_your_teacher.ipynb #09905589
 # Nobody knows such a teacher's data: images are inverted at all contrasts, the memory begins with drawn pictures
 TEACHER_ONLY = dict(drawn=10_000, terms=dict(vary=2.))
 
 # %% ../nbs/12_your_teacher.ipynb #b8d2c32a
-def wild_folder(what:str # Such as `wild:FOLDER`
+def wild_folder(what:str # Such as `wild:FOLDER`, or `auto:FOLDER`
                ) -> Path:
     "The folder of a source `wild:FOLDER`; raises `ValueError` or `FileNotFoundError`"
-    folder = local_path(what.removeprefix('wild:'), 'wild:FOLDER')
-    if not folder.is_dir(): raise FileNotFoundError(f'wild:FOLDER: there is no folder {folder}')
+    kind, _, folder = what.partition(':')
+    folder = local_path(folder, f'{kind}:FOLDER')
+    if not folder.is_dir(): raise FileNotFoundError(f'{kind}:FOLDER: there is no folder {folder}')
     return folder
 
 # %% ../nbs/12_your_teacher.ipynb #18fabd89
@@ -1168,12 +1245,10 @@ def held_back(src:WildSource) -> WildSource: # The rest, and apart a tenth (at m
     return WildSource(src.x[n:], src.classes, src.x[:n])
 
 # %% ../nbs/12_your_teacher.ipynb #f6491b2d
-class WithoutData(ImageData):
+class WithoutData(Withheld):
     "In place of real test images: images of the source that no student learns from, labelled by the teacher"
     def __init__(self, bundle:Bundle, source, n:Count=500, seed:Seed=10**6):
-        x = source.apart if source.rung == 'wild' else source.sample(n, seed)[0]
-        y = predict(load_classifier(bundle.teacher), x).argmax(1)
-        super().__init__(f'withheld {source.rung}', {'train': (x[:1], y[:1]), 'test': (x, y)}, bundle.classes)
+        super().__init__(source.rung, apart_of(source, n, seed), bundle.teacher, bundle.classes)
 
 # %% ../nbs/12_your_teacher.ipynb #eae1ee90
 def match_classes(data:ImageData, # Real images
@@ -1195,15 +1270,67 @@ def in_colour(data:ImageData,
     splits = {s: (x.repeat(1, 3, 1, 1), y) for s,(x,y) in data._splits.items()}
     return ImageData(data.name, splits, data.classes)
 
+# %% ../nbs/12_your_teacher.ipynb #b712a057
+def check_generator(bundle:Bundle, # With a generator
+                    near:Share=.03, # By how much card and measurement may differ
+                   ) -> tuple: # Judgement, faults
+    "Judge a bundle's generator; raises `ValueError` where its card says something else"
+    check_arguments(check_generator, dict(near=near))
+    said = bundle.card.get('judgement') or {}
+    seen = judge(bundle.generator, bundle.teacher, said.get('real_spread'))
+    for k in ('label_agreement', 'smallest_class', 'variety', 'diversity', 'even') if said else ():
+        a, b = said[k], seen[k]
+        if a != b and (a is None or b is None or abs(a-b) > near):
+            raise ValueError(f'{bundle.path}: its card says of the generator {k} {a}, but measured is {b}: the card '
+                             'was altered, or is of another generator; get the bundle anew')
+    wrong = faults(seen, bundle.classes)
+    if said and bool(wrong) != bool(bundle.card.get('warning')):
+        raise ValueError(f"{bundle.path}: its card says {'nothing' if wrong else 'of faults'} of the generator, but "
+                         f"{wrong[0] if wrong else 'none was found'}: the card was altered; get the bundle anew")
+    return seen, wrong
+
+# %% ../nbs/12_your_teacher.ipynb #faca2049
+def is_auto(source) -> bool: return isinstance(source, str) and (source == 'auto' or source.startswith('auto:'))
+
+def candidates_for(bundle:Bundle,
+                   student:str, # Name for `create_net`
+                   source:str='auto', # Or `auto:FOLDER`
+                  ) -> dict: # Name: image source
+    "The sources among which `auto` chooses; raises `ValueError` for a card that says what is not so"
+    folder, found = wild_folder(source) if source != 'auto' else None, {}
+    if bundle.generator is not None:
+        _, wrong = check_generator(bundle)
+        if wrong: warnings.warn(f'the generator is left out, for it failed: {wrong[0]}')
+        else: found['gan'] = make_source(bundle, 'gan')
+        if 'gan' in found and tuple(found['gan'].shape) != bundle.shape:
+            size = found.pop('gan').shape[-1]
+            warnings.warn(f'the generator is left out, for its images have {size} pixels, others {bundle.shape[-1]}: '
+                          f'open the bundle with size={size}')
+    drawn = make_source(bundle, 'drawn')
+    found |= {'teacher': TeacherSource(bundle.teacher, drawn, student, TEACHER_ONLY['terms']), 'drawn': drawn}
+    if folder is not None:
+        wild = make_source(bundle, f'wild:{folder}', apart=True)
+        found['wild'] = held_back(wild) if wild.apart is None else wild
+    return found
+
+# %% ../nbs/12_your_teacher.ipynb #1cdcd908
+def _fitting_data(data, shape, classes):
+    "Real images in the teacher's classes and channels; raises `ValueError` for those of another size"
+    data = match_classes(in_colour(data, shape[0]), classes)
+    if tuple(data.shape) == tuple(shape): return data
+    raise ValueError(f"the source's images are {_shown(shape)}, the data's {_shown(data.shape)}: "
+                     f"pass --size {shape[-1]}")
+
 # %% ../nbs/12_your_teacher.ipynb #d4eb174e
 def compress(bundle:Bundle,
              student:str, # Name for `create_net`
              source='gan', # One of `SOURCES`, or an image source
              data:ImageData|None=None, # Real images to measure by; their test split alone is read
              root:Path|None=None, # Where the run folder goes; default: `runs/`
-             **kw, # For `distill`; of the source 'teacher', for `invert`
+             **kw, # For `distill`; of the source 'teacher', for `invert`; of 'auto', for both, and `trial`
             ) -> Run: # Of the student
     "A small student from a bundle, without the data"
+    if is_auto(source): return _compress_best(bundle, student, source, data, root, **kw)
     if not isinstance(source, str) and not hasattr(source, 'sample'):
         raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got '
                          f'{type(source).__name__}')
@@ -1213,28 +1340,68 @@ def compress(bundle:Bundle,
     shape = bundle.shape if alone else tuple(src.shape)
     n = kw.get('drawn', TEACHER_ONLY['drawn']) if alone else kw.get('n_images', 0)
     require_memory(n*math.prod(shape), f'{n:,} images of {_shown(shape)} pixels', 'take fewer')
-    if data is not None:
-        data = match_classes(in_colour(data, shape[0]), bundle.classes)
-        if tuple(data.shape) != shape:
-            raise ValueError(f"the source's images are {_shown(shape)}, the data's {_shown(data.shape)}: "
-                             f"pass --size {shape[-1]}")
+    if data is not None: data = _fitting_data(data, shape, bundle.classes)
     preflight(bundle.teacher, student, shape, kw.get('bs', 64))
     if alone: return invert(bundle.teacher, data, shape=shape, student=student, root=root, **{**TEACHER_ONLY, **kw})
     if data is None:
         if src.rung == 'wild' and src.apart is None: src = held_back(src)
         data = WithoutData(bundle, src)
-    return distill(bundle.teacher, src, data, student=student, root=root, **{'augment': 'affine', 'patch': 1., **kw})
+    return distill(bundle.teacher, src, data, student=student, root=root, **{**TAUGHT, **kw})
+
+# %% ../nbs/12_your_teacher.ipynb #726cf978
+def choose_for(bundle:Bundle,
+               student:str, # Name for `create_net`
+               sources:dict, # Of `candidates_for`
+               trial:int=300, # Steps of each of the two short trainings; 0: by what the teacher says alone
+               root:Path|None=None, # Where the run folders go; default: `runs/`
+               asked:dict|None=None, # Settings of the student's training: no trial is longer than that
+               **kw, # Of `choose_source`: lr, seed
+              ) -> tuple: # The source for `compress`, the run of the choice
+    "The source that teaches this student most, of those that there are"
+    trial = min(trial, steps_asked(**(asked or {})))
+    choice = choose_source(bundle.teacher, sources, student, trial, root=root, **kw)
+    name = choice.result['params']['chosen']
+    return name if name == 'teacher' else sources[name], choice
+
+# %% ../nbs/12_your_teacher.ipynb #729edb7f
+def steps_asked(**asked # Settings of `distill` and `invert`
+               ) -> int:
+    "Steps of the shorter of the two trainings"
+    def of(f, name): return asked.get(name, default_of(f, name))
+    images = of(distill, 'epochs')*of(distill, 'n_images')//of(distill, 'bs')
+    return max(1, min(images, of(invert, 'rounds')*of(invert, 's_steps')))
+
+def _compress_best(bundle, student, source, data, root, trial:Count=300, **kw):
+    "A student of the source that was chosen; raises `ValueError` for settings of neither training"
+    names = {f: set(inspect.signature(f).parameters) for f in (distill, invert)}
+    odd = next((k for k in kw if not any(k in of for of in names.values())), None)
+    if odd: raise ValueError(f'compress: {odd} is no setting of distill, nor of invert')
+    for f in names: check_arguments(f, kw, 'compress')
+    check_value(Count, trial, 'compress: trial')
+    if data is not None: data = _fitting_data(data, bundle.shape, bundle.classes)
+    n = max(kw.get('n_images', 0), kw.get('drawn', TEACHER_ONLY['drawn']))
+    require_memory(n*math.prod(bundle.shape), f'{n:,} images of {_shown(bundle.shape)} pixels', 'take fewer')
+    preflight(bundle.teacher, student, bundle.shape, kw.get('bs', 64))
+    how = {k: kw[k] for k in ('lr', 'seed') if k in kw}
+    sources = candidates_for(bundle, student, source)
+    chosen, choice = choose_for(bundle, student, sources, trial, root, kw, **how)
+    mine = {k: v for k,v in kw.items() if k in names[invert if chosen == 'teacher' else distill]}
+    run = compress(bundle, student, chosen, data, root, **mine)
+    run.choice = choice
+    return run
 
 # %% ../nbs/12_your_teacher.ipynb #ab1d97dc
 def _images_of(result):
     "Shape of the images that a student learned from"
-    config = result.get('config', {})
-    return config.get('shape') or config.get('data', {}).get('shape')
+    def of(table, name): return table.get(name) if isinstance(table, dict) else None
+    config = of(result, 'config')
+    return of(config, 'shape') or of(of(config, 'data'), 'shape')
 
 # %% ../nbs/12_your_teacher.ipynb #277ef709
 def card_student(folder:str|Path, # Folder with a student's `result.json` and `weights.safetensors`
                  classes:list, # Names of its classes
                  licence:str='not stated',
+                 budget:dict|None=None, # Of a `Schedule`
                 ) -> Path: # `student.yaml`
     "Write the card of a student over all files of its folder; raises `ValueError` for what is no student"
     folder = Path(folder)
@@ -1243,22 +1410,32 @@ def card_student(folder:str|Path, # Folder with a student's `result.json` and `w
     files = file_hashes(folder, [f.name for f in folder.iterdir() if f.name != 'student.yaml'])
     card = {'format': FORMAT, 'made_by': f'dfkd_nb {_version()}', 'licence': licence,
             'classes': list(map(str, classes)), 'images': {'shape': _images_of(result)},
-            'model': result['model'], 'parameters': p.parameters, 'mean': p.mean, 'std': p.std, 'files': files}
+            'model': result['model'], 'parameters': p.parameters, 'mean': p.mean, 'std': p.std,
+            **_said_of(budget), 'files': files}
     read_as(StudentCard, card, folder/'student.yaml')
     _write_card(folder/'student.yaml', card)
     return folder/'student.yaml'
+
+# %% ../nbs/12_your_teacher.ipynb #7e6095e1
+def _told_choice(choice):
+    "Which source was chosen, by which numbers, as a file beside the student"
+    r = choice.result
+    said = {**r['params'], 'seed': r['seed'], 'why': why_chosen(choice)}
+    return json.dumps(said, indent=1, ensure_ascii=False)
 
 # %% ../nbs/12_your_teacher.ipynb #1d851dc2
 def save_student(out:str|Path, # Folder to write; must not exist, or be empty
                  run:Run, # A finished student
                  bundle:Bundle, # That it was made from
+                 budget:dict|None=None, # Of a `Schedule`, for the card
                 ) -> Path:
     "Write a student as a folder that can be given away"
     out = free_place(out, 'the student')
     with _assembled(out) as tmp:
         for f in FILES: shutil.copyfile(run.path/f, tmp/f)
         shutil.copyfile(bundle.path/'card.yaml', tmp/'bundle.yaml')
-        card_student(tmp, bundle.classes, bundle.card['licence'])
+        if hasattr(run, 'choice'): write_atomic(tmp/'choice.json', _told_choice(run.choice))
+        card_student(tmp, bundle.classes, bundle.card['licence'], budget)
         load_student(tmp)
     return out
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'PLAIN', 'kind',
-           'OneOf', 'one_of', 'check_value', 'check_arguments', 'check_table', 'NotFinite', 'require_finite',
-           'open_regular', 'read_text', 'parse_json', 'read_json', 'read_yaml', 'tensor_header', 'read_tensors',
-           'file_hash', 'file_hashes', 'check_files']
+           'OneOf', 'one_of', 'check_value', 'check_arguments', 'default_of', 'check_table', 'NotFinite',
+           'require_finite', 'open_regular', 'read_text', 'parse_json', 'read_json', 'read_yaml', 'tensor_header',
+           'read_tensors', 'file_hash', 'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
 import hashlib, inspect, json, math, operator, os, stat, types, typing
@@ -192,6 +192,13 @@ def check_arguments(f, # A function with annotations
         elif p.kind == p.VAR_POSITIONAL: checked[key] = check_value(tuple[kind, ...], tuple(given), f'{name}: {key}')
         else: checked[key] = check_value(kind, given, f'{name}: {key}')
     return checked
+
+# %% ../nbs/00_checks.ipynb #5ec95c31
+def default_of(f, # A function
+               name:str, # Of one of its arguments
+              ):
+    "The default of an argument"
+    return inspect.signature(f).parameters[name].default
 
 # %% ../nbs/00_checks.ipynb #a78c44f5
 def check_table(kinds:dict, # name -> kind of its value; other names may be there too

@@ -6,9 +6,9 @@
 __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'SPLITS', 'DATASETS', 'AUGMENT', 'to_unit',
            'to_bytes', 'shown', 'as_images', 'as_labels', 'as_names', 'ImageData', 'check_classes', 'memory',
            'require_memory', 'require_file', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped',
-           'list_folder', 'list_images', 'data_root', 'find_data', 'get_data', 'plot_images', 'random_affine',
-           'crop_flip', 'reshaped', 'recoloured', 'erased', 'strong', 'augment', 'RealSource', 'check_shape',
-           'NoiseSource']
+           'list_folder', 'list_images', 'data_root', 'has_splits', 'find_data', 'get_data', 'plot_images',
+           'random_affine', 'crop_flip', 'reshaped', 'recoloured', 'erased', 'strong', 'augment', 'RealSource',
+           'check_shape', 'NoiseSource']
 
 # %% ../nbs/01_data.ipynb #64bf3832
 import math, os, re, stat, unicodedata, warnings, zipfile
@@ -639,6 +639,11 @@ def _split_folders(path, dropped):
     if len(splits) < len(named): raise ValueError(f'{shown(path)} has {names}: two of them for one split, remove one')
     dropped['folders beside the splits'] = len(folders)-len(named)
     return splits
+
+# %% ../nbs/01_data.ipynb #398970d6
+def has_splits(folder:Path) -> bool:
+    "Whether a folder of images is divided into train and test, and perhaps valid"
+    return bool(_split_folders(folder, {}))
 
 # %% ../nbs/01_data.ipynb #f3e092a6
 def _require_classes(path, files):

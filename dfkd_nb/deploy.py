@@ -4,13 +4,16 @@
 
 # %% auto #0
 __all__ = ['session', 'read_card', 'run_onnx', 'predict_fp32', 'export_onnx', 'quantize', 'parity', 'forms', 'call',
-           'peak_memory', 'compare_forms', 'deploy', 'plot_tradeoff', 'OnnxDetector']
+           'thread_times', 'matmul_rate', 'floor_ms', 'peak_memory', 'compare_forms', 'deploy', 'plot_tradeoff',
+           'OnnxDetector']
 
 # %% ../nbs/11_deploy.ipynb #89140aa2
 import contextlib, copy, io, json, logging, subprocess, sys, tempfile, warnings
+from functools import partial
 from pathlib import Path
 import pandas as pd, torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from .checks import *
 from .runs import *
 from .results import *
@@ -144,7 +147,7 @@ def _exported(model, shape, normalise, path):
         warnings.simplefilter('ignore')
         torch.onnx.export(graph, (torch.rand(2, *shape),), path, dynamo=True,
                           dynamic_shapes=({0: torch.export.Dim('batch')},), input_names=['images'],
-                          output_names=outputs, opset_version=20, external_data=False, verbose=False)
+                          output_names=outputs, opset_version=23, external_data=False, verbose=False)
     return path
 
 # %% ../nbs/11_deploy.ipynb #d0061718
@@ -199,15 +202,16 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     card = read_card(path)
     batches = [] if calibration is None else _full_batches(calibration, bs)
     how = f'static, {sum(map(len, batches))} calibration images' if batches else 'dynamic'
-    both = dict(per_channel=True, weight_type=q.QuantType.QInt8)
+    # products with weights alone: of attention, which has none, it would make what onnxruntime cannot load
+    both = dict(per_channel=True, weight_type=q.QuantType.QInt8, op_types_to_quantize=['MatMul', 'Gemm'])
     # quiet: its advice to preprocess comes even when that was done
     with _quiet(logging.getLogger()), tempfile.TemporaryDirectory() as tmp:
         ready, made = f'{tmp}/p.onnx', f'{tmp}/q.onnx'
         quant_pre_process(str(path), ready, skip_symbolic_shape=True)
         if not batches: q.quantize_dynamic(ready, made, **both)
         else:
-            q.quantize_static(ready, made, _reader(batches), op_types_to_quantize=['MatMul', 'Gemm'],
-                              quant_format=q.QuantFormat.QDQ, activation_type=q.QuantType.QUInt8, **both)
+            q.quantize_static(ready, made, _reader(batches), quant_format=q.QuantFormat.QDQ,
+                              activation_type=q.QuantType.QUInt8, **both)
         model = onnx.load(made)
         onnx.helper.set_model_props(model, {'dfkd_nb': json.dumps({**card, 'int8': how})})
         onnx.save(model, made)
@@ -257,6 +261,41 @@ def call(form, # A Classifier, or an ONNX file
         with torch.inference_mode(): return form(x)
     return f
 
+# %% ../nbs/11_deploy.ipynb #0942a439
+def thread_times(path:str|Path, # An ONNX file
+                 n:Count=1, # Images at a time
+                 most:Count|None=None, # Threads; default: as many as PyTorch has
+                 rounds:Count=20,
+                ) -> dict: # threads: median time in milliseconds
+    "What a file takes with 1, 2, 4, … threads; `min(times, key=times.get)` are the best"
+    check_arguments(thread_times, locals())
+    most = most or torch.get_num_threads()
+    counts = sorted({most, *(2**i for i in range(most.bit_length()))})
+    [takes] = session(path).get_inputs()
+    x = torch.rand(n, *takes.shape[1:])
+    calls = {t: partial(call(path, t), x) for t in counts}
+    return {t: v['p50'] for t,v in latency(calls, rounds).items()}
+
+# %% ../nbs/11_deploy.ipynb #fe5f439e
+def matmul_rate(threads:Count=1, # Of PyTorch
+                side:Count=1024, # Of the matrices
+               ) -> float: # 10⁹ operations a second
+    "How fast this machine multiplies float32 matrices"
+    was, a = torch.get_num_threads(), torch.rand(side, side)
+    torch.set_num_threads(threads)
+    try: ms = latency({'product': lambda: a @ a}, 5)['product']['p50']
+    finally: torch.set_num_threads(was)
+    return 2*side**3/ms/1e6
+
+def floor_ms(clf:Classifier, # On the CPU
+             n:Count=1, # Images at a time
+             threads:Count=1,
+            ) -> float: # Milliseconds
+    "The least that a batch can take in float32: operations over `matmul_rate`"
+    x = torch.rand(n, clf.chans or 3, clf.size, clf.size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter: clf(x)
+    return counter.get_total_flops()/matmul_rate(threads)/1e6
+
 # %% ../nbs/11_deploy.ipynb #bbb0dfdb
 _ALONE = {'torch': 'import torch; torch.set_grad_enabled(False); '
                    'torch.export.load(sys.argv[1]).module()(torch.rand(*shape))',
@@ -283,13 +322,19 @@ def peak_memory(form, # A Classifier, or an ONNX file
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 # %% ../nbs/11_deploy.ipynb #61aed6a6
+def _best_threads(path, n):
+    "As many threads as are best for so many images"
+    times = thread_times(path, n, rounds=20 if n == 1 else 7)
+    return min(times, key=times.get)
+
 def compare_forms(forms:dict, # Of `forms`; ratios are to the first
                   x:torch.Tensor, # Images (n,C,H,W), of the model's size
                   y:torch.Tensor, # (n,) labels
                   batches:tuple[Count, ...]=(1, 64),
                   rounds:Count=30, # Each form runs once a round; a third as many of more than one image
                  ) -> pd.DataFrame: # One row a form: MB, accuracy, memory and times
-    "Size, accuracy, peak memory and time of all forms, in one run; onnxruntime gets as many threads as PyTorch has"
+    """Size, accuracy, peak memory and time of all forms, in one run. onnxruntime gets as many of PyTorch's threads as
+    are best for a file and a batch"""
     check_arguments(compare_forms, locals())
     clf = lambda f: isinstance(f, nn.Module)
     def facts(name, f):
@@ -298,13 +343,15 @@ def compare_forms(forms:dict, # Of `forms`; ratios are to the first
         memory = peak_memory(f, (1, *x.shape[1:])) if 'compiled' not in name else None
         return {'mb': size/1e6, 'accuracy': accuracy(answers, y), 'memory_mb': memory}
     rows = {k: facts(k, getattr(f, '_orig_mod', f)) for k,f in forms.items()}
-    fs = {k: call(f, torch.get_num_threads()) for k,f in forms.items()}
     for n in batches:
+        threads = {k: torch.get_num_threads() if clf(f) else _best_threads(f, n) for k,f in forms.items()}
+        fs = {k: call(f, threads[k]) for k,f in forms.items()}
         b = to_unit(x[:n]).repeat(-(-n//len(x[:n])), 1, 1, 1)[:n]
         ms = latency({k: (lambda f=f, b=b: f(b)) for k,f in fs.items()}, rounds if n == 1 else -(-rounds//3))
         first = next(iter(ms.values()))['p50']
         for k,v in ms.items():
-            rows[k] |= {f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'], f'times_faster_{n}': first/v['p50']}
+            rows[k] |= {f'threads_{n}': threads[k], f'p50_ms_{n}': v['p50'], f'p95_ms_{n}': v['p95'],
+                        f'times_faster_{n}': first/v['p50']}
     return pd.DataFrame(rows).T.astype(float)
 
 # %% ../nbs/11_deploy.ipynb #761ae333
@@ -330,7 +377,7 @@ def deploy(run,
     return {}, {'dataset': data.name, 'rung': source.rung, 'model': S.name, 'variant': 'default', 'seed': seed,
                 'metrics': _deploy_metrics(rows, kept), 'curve': _deploy_curve(rows, kept),
                 'params': {'teacher': teacher.result['model'], 'student': student.result['model'],
-                           'calibration': n_calibration, 'rounds': rounds, 'compiled': compiled}}
+                           'calibration': n_calibration}}
 
 # %% ../nbs/11_deploy.ipynb #32838e02
 def _deploy_metrics(rows, kept):

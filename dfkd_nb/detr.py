@@ -8,10 +8,11 @@ __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPEL
            'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box', 'read_coco',
            'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
            'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
-           'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'SelectDetr', 'Detector',
-           'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss', 'detect', 'mean_ap',
-           'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on',
-           'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector', 'require_shapes', 'said_of']
+           'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'cell_centres', 'pool_tokens',
+           'Head', 'SelectDetr', 'Detector', 'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss',
+           'detect', 'mean_ap', 'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss',
+           'average_precision_on', 'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector',
+           'require_shapes', 'said_of']
 
 # %% ../nbs/08_detr.ipynb #ecd576d7
 import hashlib, inspect, json, math, os, re, struct, warnings
@@ -20,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 import numpy as np, torch, torch.nn.functional as F
+from fastcore.basics import patch
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, TypeAdapter, ValidationError
 from scipy.optimize import linear_sum_assignment
@@ -917,6 +919,32 @@ class Residual(nn.Module):
     def forward(self, x): return F.relu(self.b(self.a(x))+self.way(x))
 
 # %% ../nbs/08_detr.ipynb #c870a361
+def cell_centres(H:int, W:int, device=None) -> torch.Tensor: # (H·W,2) x, y in 0…1
+    "Centres of the cells of a grid, row by row"
+    ys, xs = torch.meshgrid(*((torch.arange(n, device=device)+.5)/n for n in (H, W)), indexing='ij')
+    return torch.stack((xs, ys), -1).flatten(0, 1)
+
+# %% ../nbs/08_detr.ipynb #b01af90e
+def pool_tokens(t:torch.Tensor, # (n,H·W,d)
+                size:tuple, # (H, W)
+                k:int, # Cells a side that become one
+               ) -> torch.Tensor: # (n,fewer,d)
+    "Tokens of a coarser grid, each the mean of the cells that it covers"
+    grid = t.transpose(1, 2).unflatten(2, size)
+    return F.avg_pool2d(grid, k, ceil_mode=True).flatten(2).transpose(1, 2)
+
+# %% ../nbs/08_detr.ipynb #20beb9b4
+class Head(nn.ModuleList):
+    "Tokens (n,N,d) and reference boxes (…,N,4) to logits (n,N,K) and boxes (n,N,4)"
+    def __init__(self, d, classes):
+        c, b = nn.Linear(d, classes), _mlp(d, d, 4)
+        nn.init.constant_(c.bias, -math.log(99))
+        nn.init.zeros_(b[-1].weight)
+        nn.init.zeros_(b[-1].bias)
+        super().__init__([c, b])
+    def forward(self, t, ref): return self[0](t), (self[1](t)+_logit(ref)).sigmoid()
+
+# %% ../nbs/08_detr.ipynb #8795d74d
 class SelectDetr(nn.Module):
     "A DETR whose queries are the encoder's own best tokens"
     softmax = False
@@ -928,7 +956,7 @@ class SelectDetr(nn.Module):
                  heads:Few=4,
                  ffn:Few=192, # Width inside the feed-forward parts
                  queries:Few=8, # Q
-                 pool:Few=2, # The encoder's keys and values are means over so many cells a side (Wang et al., 2021)
+                 pool:Few=2, # The encoder's keys and values are means over so many cells a side
                 ):
         check_arguments(SelectDetr.__init__, locals(), 'SelectDetr')
         if d % 4 or d % heads:
@@ -941,37 +969,47 @@ class SelectDetr(nn.Module):
         self.encoder = nn.ModuleList(Layer(d, heads, ffn) for _ in range(layers[0]))
         self.decoder = nn.ModuleList(Layer(d, heads, ffn, cross=True) for _ in range(layers[1]))
         self.norm,self.query,self.place = nn.LayerNorm(d),nn.Linear(d, d),_mlp(4, d, d)
-        heads_of = lambda: nn.ModuleList([nn.Linear(d, classes), _mlp(d, d, 4)])
-        self.dense,self.heads = heads_of(),nn.ModuleList(heads_of() for _ in range(layers[1]))
-        for c,b in (self.dense, *self.heads):
-            nn.init.constant_(c.bias, -math.log(99)) # nothing is likely at first
-            nn.init.zeros_(b[-1].weight)
-            nn.init.zeros_(b[-1].bias)
-    def forward(self, x):
-        # only the convolutions: boxes need float32; in bfloat16 the right half of 320 pixels has steps of more than one
-        dtype = torch.float32 if torch.compiler.is_exporting() else pick_dtype(0, x.device, x.shape[-2]*x.shape[-1])
-        with autocast(dtype, x.device, torch.is_autocast_cache_enabled()):
-            f = self.backbone(x).float()      # a recording keeps no casts
-        (H, W), t = f.shape[-2:], f.flatten(2).transpose(1, 2)
-        ys, xs = torch.meshgrid(*((torch.arange(n, device=x.device)+.5)/n for n in (H, W)), indexing='ij')
-        centre = torch.stack((xs, ys), -1).flatten(0, 1)
-        pos = sine_position(centre, self.width).to(t.dtype)
-        pool = lambda t: F.avg_pool2d(t.transpose(1, 2).unflatten(2, (H, W)), self.pool,
-                                      ceil_mode=True).flatten(2).transpose(1, 2)
-        for l in self.encoder: t = l(t, pos, pool=pool)
-        t = self.norm(t)
-        anchors = torch.cat((centre, torch.full_like(centre, .15)), 1)
-        logits, boxes = self.dense[0](t), (self.dense[1](t)+_logit(anchors)).sigmoid()
-        aux = [(logits, boxes)]
-        best = logits.detach().amax(-1).topk(min(self.queries, t.shape[1]), 1).indices[..., None]
-        ref = boxes.detach().gather(1, best.expand(-1, -1, 4))
-        q = self.query(t.gather(1, best.expand(-1, -1, self.width)))
-        for l, (c, b) in zip(self.decoder, self.heads):
-            q = l(q, self.place(ref), t, pos)
-            logits, boxes = c(q), (b(q)+_logit(ref)).sigmoid()
-            aux.append((logits, boxes))
-            ref = boxes.detach()
-        return dict(logits=logits, boxes=boxes, aux=aux[:-1])
+        self.dense,self.heads = Head(d, classes),nn.ModuleList(Head(d, classes) for _ in range(layers[1]))
+
+# %% ../nbs/08_detr.ipynb #6edd5089
+@patch
+def see(self:SelectDetr, x): # (n,3,H,W) -> (n,d,H/8,W/8)
+    "The grid of tokens that the backbone makes of images"
+    dtype = torch.float32 if torch.compiler.is_exporting() else pick_dtype(0, x.device, x.shape[-2]*x.shape[-1])
+    with autocast(dtype, x.device, torch.is_autocast_cache_enabled()):
+        return self.backbone(x).float()       # a recording keeps no casts
+
+# %% ../nbs/08_detr.ipynb #965f0aa0
+@patch
+def encode(self:SelectDetr, x): # (n,3,H,W) -> tokens (n,N,d), codes of their places (N,d), their centres (N,2)
+    "What the encoder makes of images"
+    f = self.see(x)
+    (H, W), t = f.shape[-2:], f.flatten(2).transpose(1, 2)
+    centre = cell_centres(H, W, x.device)
+    pos = sine_position(centre, self.width).to(t.dtype)
+    for l in self.encoder: t = l(t, pos, pool=partial(pool_tokens, size=(H, W), k=self.pool))
+    return self.norm(t), pos, centre
+
+# %% ../nbs/08_detr.ipynb #bbab7ab9
+@patch
+def select(self:SelectDetr, t, logits, boxes): # -> queries (n,Q,d), their boxes (n,Q,4)
+    "The tokens that are surest of a class, as queries"
+    best = logits.detach().amax(-1).topk(min(self.queries, t.shape[1]), 1).indices[..., None]
+    ref = boxes.detach().gather(1, best.expand(-1, -1, 4))
+    return self.query(t.gather(1, best.expand(-1, -1, self.width))), ref
+
+# %% ../nbs/08_detr.ipynb #91b892f7
+@patch
+def forward(self:SelectDetr, x): # (n,3,H,W) -> logits (n,Q,K), boxes (n,Q,4), aux: (logits, boxes) of what came before
+    t, pos, centre = self.encode(x)
+    said = [self.dense(t, torch.cat((centre, torch.full_like(centre, .15)), 1))]
+    q, ref = self.select(t, *said[0])
+    for l, head in zip(self.decoder, self.heads):
+        q = l(q, self.place(ref), t, pos)
+        said.append(head(q, ref))
+        ref = said[-1][1].detach()
+    logits, boxes = said[-1]
+    return dict(logits=logits, boxes=boxes, aux=said[:-1])
 
 # %% ../nbs/08_detr.ipynb #941adb64
 DETRS = { # name: arguments of `SelectDetr`
@@ -1271,9 +1309,8 @@ def train_detr(run,
     weights = round_weights(net.net)
     r = evaluate_detector(net, data)
     about = {'dataset': data.name, 'model': model, 'recipe': 'ours', 'variant': variant, 'seed': seed}
-    params = {**count(net), 'classes': data.classes, 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd, 'augment': augment,
-              'shape': list(x.shape[1:])}
-    if pretrained: params |= {'pretrained': pretrained, 'arch': arch_of(net.net.net)}
+    params = {**count(net), 'classes': data.classes, 'shape': list(x.shape[1:])}
+    if pretrained: params['arch'] = arch_of(net.net.net)
     return weights, {**about, 'metrics': measured(r), 'classes': r['classes'], 'params': params}
 
 # %% ../nbs/08_detr.ipynb #501e8e57

@@ -4,10 +4,13 @@
 
 # %% auto #0
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'CrossAttention', 'rois', 'box_probes', 'class_box_probes', 'layout_stats',
-           'sample_layouts', 'crops', 'compose', 'erase', 'box_size', 'SceneGenerator', 'SceneGame', 'RealObjects',
-           'SceneGuide', 'play_scenes', 'new_scene_nets', 'same_classes', 'spread_over', 'train_scene_generator',
-           'appraise_scenes', 'draw_scenes', 'load_scenes', 'check_layout', 'RealFrames', 'GanScenes', 'RenderedScenes',
-           'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex', 'distill_detr', 'can_teach', 'frame_sources']
+           'sample_layouts', 'crops', 'compose', 'erase', 'box_size', 'fading', 'SceneGenerator', 'with_size',
+           'mirrored', 'SceneGame', 'scene_game', 'RealObjects', 'SceneGuide', 'scene_steps', 'play_scenes',
+           'new_scene_nets', 'same_classes', 'spread_over', 'check_scenes', 'boxes_in_numbers', 'draw_scenes',
+           'note_found', 'appraise_scenes', 'scene_result', 'train_scene_generator', 'load_scenes', 'check_layout',
+           'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex',
+           'way_to_copy', 'can_teach', 'check_sure', 'kept_of', 'found_of_asked', 'detr_student_result', 'distill_detr',
+           'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import inspect
@@ -212,6 +215,12 @@ def box_size(boxes:torch.Tensor, # (…,4) cx, cy, w, h in 0…1
 Three = Annotated[int, Field(ge=3, le=3)] # channels
 
 # %% ../nbs/09_detr_distill.ipynb #9adee070
+def fading(s:int) -> torch.Tensor: # (s,s)
+    "1 within, falling to 0 over the last three pixels to each side"
+    edge = torch.minimum(torch.arange(s), s-1-torch.arange(s)).clamp(max=3)/3.
+    return edge[:, None]*edge
+
+# %% ../nbs/09_detr_distill.ipynb #944bcf21
 class SceneGenerator(nn.Module):
     "Objects by a generator of [04_gan](04_gan.ipynb), on backgrounds that are normally distributed, class by class"
     def __init__(self,
@@ -227,77 +236,97 @@ class SceneGenerator(nn.Module):
         self.objects = GANS[arch][0](4, classes, widths, z+2)
         self.shape,self.z = tuple(shape),z
         self.checkered = arch == 'cgan'         # transposed convolutions leave a checkerboard
-        s = self.objects.size
-        self.register_buffer('origin', torch.zeros(3, s, s))        # mean background
-        self.register_buffer('axes', torch.zeros(axes, 3, s, s))    # principal components
-        self.register_buffer('mean', torch.zeros(classes+1, axes))  # of the coefficients, class by class; last: of all
-        self.register_buffer('root', torch.zeros(classes+1, axes, axes)) # of their covariance (Cholesky)
-        self.register_buffer('grain', torch.zeros(())) # noise of real images that a background of s×s cannot have
-        edge = torch.minimum(torch.arange(s), s-1-torch.arange(s)).clamp(max=3)/3.
-        self.register_buffer('window', edge[:, None]*edge,
-                             persistent=False) # opacity fades out at the border of the canvas
-    def fit_grounds(self,
-                    x:torch.Tensor, # (n,3,s,s) backgrounds, floats in 0…1
-                    labels:torch.Tensor, # (n,M) what was on them, −1: nothing
-                   ):
-        "Principal components of the backgrounds, and the normal distribution of each class along them"
-        if len(x) < 2: raise ValueError(f'{len(x)} images tell nothing of how backgrounds differ: give two at least')
-        self.origin.copy_(x.mean(0))
-        d = (x-self.origin).flatten(1)
-        V = torch.pca_lowrank(d, k := min(len(self.axes), *d.shape), center=False)[2]
-        self.axes[:k] = V.T.unflatten(1, x.shape[1:])
-        of = [(labels == c).any(1) for c in range(len(self.mean)-1)]
-        for i,here in enumerate([*of, torch.ones(len(x), dtype=torch.bool, device=x.device)]):
-            c = (d @ V)[here if here.sum() > k else slice(None)]
-            self.mean[i, :k] = c.mean(0)
-            self.root[i, :k, :k] = torch.linalg.cholesky(c.T.cov()+1e-6*torch.eye(k, device=x.device))
-    def canvas(self, z, y, boxes):
-        o = self.objects(torch.cat((z, box_size(boxes)), 1), y)
-        if self.checkered: o = F.avg_pool2d(F.avg_pool2d(F.pad(o, (1, 1, 1, 1), 'replicate'), 2, 1), 2, 1)
-        return torch.cat((o[:, :3], o[:, 3:]*self.window), 1)
-    def ground(self, z, labels):
-        c = labels.amax(1)      # −1: the last one, of all
-        along = self.mean[c]+torch.einsum('nij,nj->ni', self.root[c], z)
-        return (self.origin+torch.einsum('nk,kcij->ncij', along, self.axes)).clamp(0, 1)
-    def forward(self,
-                zo:torch.Tensor, # (m,z) noise of the objects
-                zg:torch.Tensor, # (n,axes) noise of the backgrounds
-                labels:torch.Tensor, # (n,M) with m objects
-                boxes:torch.Tensor, # (n,M,4)
-               ) -> torch.Tensor: # (n,3,H,W) in 0…1
-        g = F.interpolate(self.ground(zg, labels), self.shape[1:], mode='bilinear', align_corners=False)
-        there = labels >= 0
-        return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels,
-                       boxes).clamp(0, 1)
-
-# %% ../nbs/09_detr_distill.ipynb #944bcf21
-class SceneGame:
-    "The game about objects: the discriminator is told their sizes, and sees new ones over what is around real ones"
-    def __init__(self,
-                 G:SceneGenerator,
-                 D:nn.Module, # Discriminator of five channels
-                 arch:str, # One of `GANS`
-                 lr:float, # Adam's, both networks
-                 betas:tuple, # Adam's
-                 ema:float, # Decay of the averaged generator, a step
-                ):
-        for m in (G.objects, D): m.to(memory_format=torch.channels_last)
-        self.G,self.D = G,D
-        _, _, self.d_loss, self.g_loss, self.look = GANS[arch]
-        self.E = Averaged(G, ema)
-        adam = partial(torch.optim.Adam, lr=lr, betas=tuple(betas), fused=True)
-        self.og,self.od = (keep_settings(adam(m.parameters())) for m in (G, D))
-    @property
-    def parts(self): return {'G': self.G, 'D': self.D, 'E': self.E, 'og': self.og, 'od': self.od} # of a checkpoint
+        s, known = self.objects.size, classes+1 # the last one: of all classes
+        self.register_buffer('origin', torch.zeros(3, s, s))            # mean background
+        self.register_buffer('axes', torch.zeros(axes, 3, s, s))        # principal components
+        self.register_buffer('mean', torch.zeros(known, axes))          # of the coefficients, class by class
+        self.register_buffer('root', torch.zeros(known, axes, axes))    # of their covariance (Cholesky)
+        self.register_buffer('grain', torch.zeros(()))  # noise of real images that a background of s×s cannot have
+        self.register_buffer('window', fading(s), persistent=False)
 
 # %% ../nbs/09_detr_distill.ipynb #9c1380b2
 @patch
-def says(self:SceneGame, c, y, b):
-    "What the discriminator says of pictures of objects with these labels and boxes"
-    c = torch.where((torch.rand(len(c), device=c.device) < .5)[:, None, None, None], c.flip(-1), c)
-    if self.look: c = self.look(c)
-    size = box_size(b)[..., None, None].expand(-1, -1, *c.shape[-2:])
-    return self.D(torch.cat((c, size), 1), y)
+def fit_grounds(self:SceneGenerator,
+                x:torch.Tensor, # (n,3,s,s) backgrounds, floats in 0…1
+                labels:torch.Tensor, # (n,M) what was on them, −1: nothing
+               ):
+    "Principal components of the backgrounds, and the normal distribution of each class along them"
+    if len(x) < 2: raise ValueError(f'{len(x)} images tell nothing of how backgrounds differ: give two at least')
+    self.origin.copy_(x.mean(0))
+    d = (x-self.origin).flatten(1)
+    V = torch.pca_lowrank(d, k := min(len(self.axes), *d.shape), center=False)[2]
+    self.axes[:k] = V.T.unflatten(1, x.shape[1:])
+    of = [(labels == c).any(1) for c in range(len(self.mean)-1)]
+    for i,here in enumerate([*of, torch.ones(len(x), dtype=torch.bool, device=x.device)]):
+        c = (d @ V)[here if here.sum() > k else slice(None)]
+        self.mean[i, :k] = c.mean(0)
+        self.root[i, :k, :k] = torch.linalg.cholesky(c.T.cov()+1e-6*torch.eye(k, device=x.device))
+
+# %% ../nbs/09_detr_distill.ipynb #66980102
+@patch
+def ground(self:SceneGenerator,
+           z:torch.Tensor, # (n,axes) noise
+           labels:torch.Tensor, # (n,M)
+          ) -> torch.Tensor: # (n,3,s,s) in 0…1
+    "Backgrounds of the class with the highest number in each image"
+    c = labels.amax(1)      # −1: the last one, of all
+    along = self.mean[c]+torch.einsum('nij,nj->ni', self.root[c], z)
+    return (self.origin+torch.einsum('nk,kcij->ncij', along, self.axes)).clamp(0, 1)
+
+# %% ../nbs/09_detr_distill.ipynb #4d754b0c
+@patch
+def canvas(self:SceneGenerator,
+           z:torch.Tensor, # (m,z) noise
+           y:torch.Tensor, # (m,) classes
+           boxes:torch.Tensor, # (m,4)
+          ) -> torch.Tensor: # (m,4,s,s): colour and opacity in 0…1
+    "Objects of these classes, for boxes of this size"
+    o = self.objects(torch.cat((z, box_size(boxes)), 1), y)
+    if self.checkered: o = F.avg_pool2d(F.avg_pool2d(F.pad(o, (1, 1, 1, 1), 'replicate'), 2, 1), 2, 1)
+    return torch.cat((o[:, :3], o[:, 3:]*self.window), 1)
+
+# %% ../nbs/09_detr_distill.ipynb #daa976bb
+@patch
+def forward(self:SceneGenerator,
+            zo:torch.Tensor, # (m,z) noise of the objects
+            zg:torch.Tensor, # (n,axes) noise of the backgrounds
+            labels:torch.Tensor, # (n,M) with m objects
+            boxes:torch.Tensor, # (n,M,4)
+           ) -> torch.Tensor: # (n,3,H,W) in 0…1
+    g = F.interpolate(self.ground(zg, labels), self.shape[1:], mode='bilinear', align_corners=False)
+    there = labels >= 0
+    return compose(g+self.grain*torch.randn_like(g), self.canvas(zo, labels[there], boxes[there]), labels,
+                   boxes).clamp(0, 1)
+
+# %% ../nbs/09_detr_distill.ipynb #16ece7c4
+def with_size(c:torch.Tensor, # (n,3,s,s) pictures of objects
+              boxes:torch.Tensor, # (n,4) their boxes
+             ) -> torch.Tensor: # (n,5,s,s)
+    "Pictures, and the size of their boxes in two channels more"
+    return torch.cat((c, box_size(boxes)[..., None, None].expand(-1, -1, *c.shape[-2:])), 1)
+
+# %% ../nbs/09_detr_distill.ipynb #502098c5
+def mirrored(look=None): # Of (n,3,s,s); None: as they are
+    "A way to look at pictures with their sizes, half of them from behind"
+    def looked(c):
+        c = torch.where((torch.rand(len(c), device=c.device) < .5)[:, None, None, None], c.flip(-1), c)
+        return torch.cat((look(c[:, :3]), c[:, 3:]), 1) if look else c
+    return looked
+
+# %% ../nbs/09_detr_distill.ipynb #ef0744d4
+class SceneGame(Game):
+    "The game about objects: the discriminator is told their sizes, and sees new ones over what is around real ones"
+
+def scene_game(G:SceneGenerator,
+               D:nn.Module, # Discriminator of five channels
+               arch:str, # One of `GANS`
+               lr:float, # Adam's, both networks
+               betas:tuple, # Adam's
+               ema:float, # Decay of the averaged generator, a step
+              ) -> SceneGame:
+    "A game with the losses of an architecture"
+    _, _, d_loss, g_loss, look = GANS[arch]
+    return SceneGame(G, D, d_loss, g_loss, mirrored(look), lr, betas, 0., ema)
 
 # %% ../nbs/09_detr_distill.ipynb #38e3cf14
 @patch
@@ -316,26 +345,14 @@ def step(self:SceneGame,
          x:torch.Tensor, # (n,3,s,s) real objects
          y:torch.Tensor, # (n,) their labels
          b:torch.Tensor, # (n,4) their boxes
-         guide=None, # Gives λ times the attention loss, and the loss itself; None: unguided
+         guide=None, # Attention loss of (sky, canvases, labels, boxes); None: unguided
+         lam:float=0., # λ
         ) -> dict: # Losses
     "One step of the discriminator and one of the generator"
     c, fake = self.lay(sky, y, b)
-    loss_d = self.d_loss(self.says(x, y, b), self.says(fake.detach(), y, b))
-    self.od.zero_grad()
-    loss_d.backward()
-    self.od.step()
-    self.D.requires_grad_(False)
-    loss = adv = self.g_loss(self.says(fake, y, b))
-    parts = {'loss_d': loss_d.detach(), 'loss_adv': adv.detach()}
-    if guide:
-        more, att = guide(sky, c, y, b)
-        loss, parts['loss_attention'] = adv+more, att.detach()
-    self.og.zero_grad()
-    loss.backward()
-    self.og.step()
-    self.D.requires_grad_(True)
-    self.E.update(self.G)
-    return parts
+    fake = with_size(fake, b)
+    loss_d = self.step_d(with_size(x, b), y, fake, y)
+    return {'loss_d': loss_d, **self.step_g(fake, y, guide and (lambda *_: guide(sky, c, y, b)), lam)}
 
 # %% ../nbs/09_detr_distill.ipynb #cf7c4da6
 class RealObjects:
@@ -363,31 +380,34 @@ class RealObjects:
 
 # %% ../nbs/09_detr_distill.ipynb #8ed92004
 class SceneGuide:
-    "λ·(1 − cos) between the box probes of composed frames and the class probes, for some images of a batch"
+    "1 − cos between the box probes of composed frames and the class probes, for some images of a batch"
     def __init__(self,
                  attention:CrossAttention, # Open
                  cap:torch.Tensor, # Class probes (K,GRID²)
-                 lam:float, # λ, times the steps between two that are guided
                  images:int, # Images of a batch that are composed whole and probed
                 ):
-        self.attention,self.cap,self.lam,self.images = attention,cap,lam,images
+        self.attention,self.cap,self.images = attention,cap,images
         self.dtype = unscaled_dtype(attention.model.width)
     def __call__(self, sky, c, y, b):
         sky, c, y, b = (t[:self.images] for t in (sky, c, y, b))
         with autocast(self.dtype, sky.device):
             p, found = box_probes(self.attention, compose(sky, c, y[:, None], b[:, None]), y[:, None], b[:, None])
-        loss = attention_loss(p, self.cap, found)
-        return self.lam*loss, loss
+        return attention_loss(p, self.cap, found)
 
 # %% ../nbs/09_detr_distill.ipynb #6eeeb9c7
-def play_scenes(game:SceneGame, batches:RealObjects, guide:SceneGuide, every:int, # Guide every so many steps; 0: none
-                plain:Graphed, # `game.step`
-               ) -> dict: # Mean of each loss
-    "One epoch of the game; raises `NotFinite` for losses that are no numbers"
-    means = play((plain, partial(game.step, guide=guide)), batches, every)
-    row = {k: means[k] for k in ('loss_d', 'loss_attention', 'loss_adv') if k in means}
-    require_finite(row, "the losses of the generator of scenes: lower lr, or lam")
-    return row
+def scene_steps(game:SceneGame,
+                guide:SceneGuide,
+                lam:float, # λ, times the steps between two that are guided
+               ) -> tuple: # plain step, guided step: functions of a batch
+    "The two kinds of step, of which the plain one is replayed on a GPU"
+    plain = Graphed(game.step, 'scene gan step', optimizers=(game.g, game.d))
+    return plain, partial(game.step, guide=guide, lam=lam)
+
+def play_scenes(steps:tuple, batches:RealObjects, every:int) -> dict: # Guide every so many steps; 0: none
+    "Mean of each loss of one epoch; raises `NotFinite` for losses that are no numbers"
+    means = play(steps, batches, every)
+    require_finite(means, "the losses of the generator of scenes: lower lr, or lam")
+    return means
 
 # %% ../nbs/09_detr_distill.ipynb #9396f770
 def new_scene_nets(data:DetectionData, # Its training split is learnt from
@@ -435,67 +455,21 @@ def _parts(x, labels, boxes, size):
                                            mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
 # %% ../nbs/09_detr_distill.ipynb #02710d09
-@stage('detr_generator', 'detr_distill', also=networks_code)
-def train_scene_generator(run,
-                          data:DetectionData, # Real frames: the owner's side
-                          teacher:Run, # A finished detector, which guides (λ > 0) and judges
-                          arch:one_of(GANS)='cgan', # For the objects
-                          lam:Weight=.5, # λ of Eq. 5
-                          epochs:Count=20,
-                          bs:Count=32, # Batch size, in objects
-                          lr:Rate=5e-4, # Adam's, both networks
-                          betas:Betas=(.5, .999), # Table 1
-                          widths:Widths=(128, 64, 32), # Generator
-                          d_widths:Widths=(32, 64, 128), # Discriminator
-                          z:Few=32, # Width of an object's noise
-                          axes:Few=32, # Principal components of the backgrounds
-                          dropout:Decay=.1, # Of the discriminator
-                          ema:Decay=.99, # Decay of the averaged generator, a step
-                          probe_batch:Count=16, # Images of each batch that are composed whole and probed
-                          probe_every:Count=2, # Probe every so many steps
-                          variant:Name='default', # Name in the results
-                          seed:Seed=0,
-                         ):
-    "Train the layout-conditioned GAN, guided by the detector's attention when λ > 0"
+def check_scenes(teacher:Run, data:DetectionData, widths:tuple, d_widths:tuple):
+    "Raise `ValueError` for what no generator of scenes can be trained on"
     if len(widths) != len(d_widths):
         raise ValueError('train_scene_generator: widths and d_widths must have as many layers, '
                          f'got {len(widths)} and {len(d_widths)}')
     same_classes(teacher, data)
-    T = load_detector(teacher).requires_grad_(False)
-    x, labels, boxes = data.read('train')
-    some = spread_over(labels, len(data.classes), 2000)
-    cap = class_box_probes(T, x[some], labels[some], boxes[some], len(data.classes)).to(pick_device())
-    stats = layout_stats(labels, boxes, len(data.classes))
-    seed_all('init scene gan', seed)
-    G, D, batches = new_scene_nets(data, arch, widths, d_widths, z, axes, dropout, bs)
-    game = SceneGame(G, D, arch, lr, betas, ema)
-    plain = Graphed(game.step, 'scene gan step', optimizers=(game.og, game.od))
-    with CrossAttention(T) as attention:
-        guide = SceneGuide(attention, cap, lam*probe_every, probe_batch)
-        for epoch in run.epochs(epochs, **game.parts):
-            G.train()
-            run.log.append({'epoch': epoch+1, **play_scenes(game, batches, guide, probe_every if lam else 0, plain)})
-            if (epoch+1) % max(1, epochs//5) == 0 or epoch+1 == epochs:
-                run.log[-1]['asked_recall'] = _asked(T, draw_scenes(game.E.module, stats, 200, seed))
-    run.extra['graphs'] = plain.used
-    weights = {'generator': round_weights(game.E.module), 'stats': stats}
-    about = {'dataset': data.name, 'model': f'scene_{arch}', 'recipe': 'ours', 'variant': variant, 'seed': seed}
-    params = {'lambda': lam, 'epochs': epochs, 'steps': epochs*len(batches), 'bs': bs, 'lr': lr, 'betas': list(betas),
-              'dropout': dropout,
-              'ema': ema, 'probe_batch': probe_batch, 'probe_every': probe_every, 'parameters': n_params(G),
-              'arch': {'classes': len(data.classes), 'shape': list(x.shape[1:]), 'widths': list(widths), 'z': z,
-                       'arch': arch, 'axes': axes}}
-    return weights, {**about,
-                     'metrics': {**appraise_scenes(game.E.module, stats, T, cap, seed),
-                                 'loss_d': run.log[-1]['loss_d']}, 'params': params}
 
-# %% ../nbs/09_detr_distill.ipynb #8df1c140
-def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
-    "How many of the objects asked for the teacher finds, and how it looks at them"
-    made = draw_scenes(G, stats, 400, seed)
-    with torch.no_grad(), CrossAttention(T) as attention:
-        p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
-    return {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
+# %% ../nbs/09_detr_distill.ipynb #efb5cbc0
+def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K, GRID²), `layout_stats`
+    "Where a teacher looks in real frames, and what lies where in them"
+    x, labels, boxes = data.read('train')
+    K = len(data.classes)
+    some = spread_over(labels, K, 2000)
+    cap = class_box_probes(T, x[some], labels[some], boxes[some], K)
+    return cap.to(pick_device()), layout_stats(labels, boxes, K)
 
 # %% ../nbs/09_detr_distill.ipynb #cf5d3142
 def _asked(model, made):
@@ -524,6 +498,71 @@ def draw_scenes(G:SceneGenerator,
             parts.append(to_bytes(G(zo.to(device), zg.to(device), l.to(device), b.to(device))).cpu())
     G.train(was)
     return torch.cat(parts), labels, boxes
+
+# %% ../nbs/09_detr_distill.ipynb #17a34bbc
+def note_found(run, G:SceneGenerator, stats:dict, T:Detector, epochs:int, seed:int):
+    "Every fifth of the epochs the share of objects that a teacher finds, to the log"
+    done = run.log[-1]['epoch']
+    if done % max(1, epochs//5) == 0 or done == epochs:
+        run.log[-1]['asked_recall'] = _asked(T, draw_scenes(G, stats, 200, seed))
+
+# %% ../nbs/09_detr_distill.ipynb #8df1c140
+def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
+    "How many of the objects asked for the teacher finds, and how it looks at them"
+    made = draw_scenes(G, stats, 400, seed)
+    with torch.no_grad(), CrossAttention(T) as attention:
+        p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
+    return {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
+
+# %% ../nbs/09_detr_distill.ipynb #1854cf10
+def scene_result(run, G:SceneGenerator, data:DetectionData, metrics:dict, steps:int) -> dict: # `steps` an epoch
+    "What the result of a generator of scenes says of itself"
+    a = run.config
+    arch = {'classes': len(data.classes), 'shape': list(G.shape), **{k: a[k] for k in ('widths', 'z', 'arch', 'axes')}}
+    params = {'steps': a['epochs']*steps, 'parameters': n_params(G), 'arch': arch}
+    return {'dataset': data.name, 'model': f"scene_{a['arch']}", 'recipe': 'ours', 'variant': a['variant'],
+            'seed': a['seed'], 'metrics': {**metrics, 'loss_d': run.log[-1]['loss_d']}, 'params': params}
+
+# %% ../nbs/09_detr_distill.ipynb #998f0d0f
+@stage('detr_generator', 'detr_distill', also=networks_code)
+def train_scene_generator(run,
+                          data:DetectionData, # Real frames: the owner's side
+                          teacher:Run, # A finished detector, which guides (λ > 0) and judges
+                          arch:one_of(GANS)='cgan', # For the objects
+                          lam:Weight=.5, # λ of Eq. 5
+                          epochs:Count=20,
+                          bs:Count=32, # Batch size, in objects
+                          lr:Rate=5e-4, # Adam's, both networks
+                          betas:Betas=(.5, .999), # Table 1
+                          widths:Widths=(128, 64, 32), # Generator
+                          d_widths:Widths=(32, 64, 128), # Discriminator
+                          z:Few=32, # Width of an object's noise
+                          axes:Few=32, # Principal components of the backgrounds
+                          dropout:Decay=.1, # Of the discriminator
+                          ema:Decay=.99, # Decay of the averaged generator, a step
+                          probe_batch:Count=16, # Images of each batch that are composed whole and probed
+                          probe_every:Count=2, # Probe every so many steps
+                          variant:Name='default', # Name in the results
+                          seed:Seed=0,
+                         ):
+    "Train the layout-conditioned GAN, guided by the detector's attention when λ > 0"
+    check_scenes(teacher, data, widths, d_widths)
+    T = load_detector(teacher).requires_grad_(False)
+    cap, stats = boxes_in_numbers(T, data)
+    seed_all('init scene gan', seed)
+    G, D, batches = new_scene_nets(data, arch, widths, d_widths, z, axes, dropout, bs)
+    game = scene_game(G, D, arch, lr, betas, ema)
+    average = game.E.module
+    with CrossAttention(T) as attention:
+        steps = scene_steps(game, SceneGuide(attention, cap, probe_batch), lam*probe_every)
+        for epoch in run.epochs(epochs, **game.parts):
+            G.train()
+            run.log.append({'epoch': epoch+1, **play_scenes(steps, batches, probe_every if lam else 0)})
+            note_found(run, average, stats, T, epochs, seed)
+    run.extra['graphs'] = steps[0].used
+    weights = {'generator': round_weights(average), 'stats': stats}
+    metrics = appraise_scenes(average, stats, T, cap, seed)
+    return weights, scene_result(run, G, data, metrics, len(batches))
 
 # %% ../nbs/09_detr_distill.ipynb #79b476e5
 def load_scenes(run:Run, # A finished run of `train_scene_generator`
@@ -694,6 +733,59 @@ class ByIndex(Callback):
         return self.learn.parts['loss']
 
 # %% ../nbs/09_detr_distill.ipynb #a246e965
+def way_to_copy(matching:str, # 'hungarian' or 'index'
+                T:Detector, S:Detector, # Teacher and student
+                images:tuple, # (images, labels, boxes) of a source
+                least:Share=.3, # Score from which the teacher's predictions count (matched)
+                tau:Positive=2., # Temperature (by index)
+               ): # -> callback with the loss, (labels, boxes)
+    "How a student is taught; raises `ValueError` for networks that cannot be paired"
+    x, *asked = images
+    if matching == 'hungarian': return SetLoss(S.softmax), told(T, x, least)
+    with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))
+    return ByIndex(T, S, tau), asked
+
+# %% ../nbs/09_detr_distill.ipynb #0a814d8a
+def can_teach(teacher:Run, # A finished detector
+              data:DetectionData,
+             ) -> float: # Its mAP@50
+    "Raise `ValueError` where a teacher has other classes than the data, or finds nothing"
+    same_classes(teacher, data)
+    best = teacher.result.get('metrics', {}).get('map50')
+    if not isinstance(best, (int, float)) or not 0 < best <= 1:
+        raise ValueError(f"the teacher's mAP@50 is {short_text(best)}: it has nothing to teach; train it longer")
+    return best
+
+# %% ../nbs/09_detr_distill.ipynb #01f720c6
+def check_sure(labels:torch.Tensor, # What the teacher is confident of, −1: nothing
+               least:float, rung:str):
+    "Raise `ValueError` where matching has nothing to match"
+    if rung != 'noise' and not (labels >= 0).any():
+        raise ValueError(f'distill_detr: the teacher is confident (least={least:g}) of nothing in {len(labels)} images '
+                         f'of {rung}: lower least, or train the teacher longer')
+
+# %% ../nbs/09_detr_distill.ipynb #f5549135
+def kept_of(found:dict, # Of `evaluate_detector`
+            best:float, # The teacher's mAP@50
+           ) -> dict:
+    "The metrics of a student beside its teacher's"
+    return {**measured(found), 'teacher_map50': best, 'kept': found['map50']/best}
+
+def found_of_asked(T:Detector, images:tuple) -> dict: # Empty where nothing was asked for
+    "What share of the objects asked for a teacher finds in some images of a source"
+    some = [t[:400] for t in images]
+    return {'asked_recall': _asked(T, some)} if (some[1] >= 0).any() else {}
+
+# %% ../nbs/09_detr_distill.ipynb #5ffeb8aa
+def detr_student_result(run, S:Detector, data:DetectionData, rung:str, shape:tuple, metrics:dict, classes:dict) -> dict:
+    "What a student's result says of itself; `shape` (n,C,H,W) is that of its images"
+    a = run.config
+    params = {**count(S), 'classes': data.classes, 'images': shape[0], 'shape': list(shape[1:])}
+    return {'dataset': data.name, 'rung': rung, 'matching': a['matching'], 'model': a['student'],
+            'recipe': 'ours' if a['matching'] == 'hungarian' else 'paper', 'variant': a['variant'], 'seed': a['seed'],
+            'metrics': metrics, 'classes': classes, 'params': params}
+
+# %% ../nbs/09_detr_distill.ipynb #8e50bc06
 @stage('detr_student', 'detr_distill', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['student'])})
 def distill_detr(run,
                  teacher:Run, # A finished detector
@@ -716,41 +808,18 @@ def distill_detr(run,
     if source.rung != 'real': run.ledger.forbid = ('train',)
     best = can_teach(teacher, data)
     T = load_detector(teacher).requires_grad_(False)
-    for split in ('val', 'test'): data.read(split)      # what is wrong with one of them is said now
+    for split in ('val', 'test'): data.read(split)
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
-    x, labels, boxes = source.sample(n_images, seed)
-    if matching == 'index':     # refuse now what cannot be paired
-        with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))
-        cb, truth = ByIndex(T, S, tau), (labels, boxes)
-    else: cb, truth = SetLoss(S.softmax), told(T, x, least)
-    if matching == 'hungarian' and source.rung != 'noise' and not (truth[0] >= 0).any():
-        raise ValueError(f'distill_detr: the teacher is confident (least={least:g}) of nothing in {len(x)} images of '
-                         f'{source.rung}: lower least, or train the teacher longer')
-    cbs = [*([BoxAugment()] if augment else []), cb]
-    fit(run, S, Batches(x, *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=cbs)
+    images = source.sample(n_images, seed)
+    cb, truth = way_to_copy(matching, T, S, images, least, tau)
+    if matching == 'hungarian': check_sure(truth[0], least, source.rung)
+    cbs = [BoxAugment(), cb] if augment else [cb]
+    fit(run, S, Batches(images[0], *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=cbs)
     weights = round_weights(S.net)
-    r = evaluate_detector(S, data)
-    asked = {'asked_recall': _asked(T, (x[:400], labels[:400], boxes[:400]))} if (labels[:400] >= 0).any() else {}
-    about = {'dataset': data.name, 'rung': source.rung, 'matching': matching, 'model': student,
-             'recipe': 'ours' if matching == 'hungarian' else 'paper',
-             'variant': variant, 'seed': seed}
-    params = {**count(S), 'classes': data.classes, 'images': len(x), 'epochs': epochs, 'bs': bs, 'lr': lr, 'wd': wd,
-              'least': least, 'tau': tau,
-              'augment': augment, 'shape': list(x.shape[1:])}
-    metrics = {**measured(r), 'teacher_map50': best, 'kept': r['map50']/best, **asked}
-    return weights, {**about, 'metrics': metrics, 'classes': r['classes'], 'params': params}
-
-# %% ../nbs/09_detr_distill.ipynb #0a814d8a
-def can_teach(teacher:Run, # A finished detector
-              data:DetectionData,
-             ) -> float: # Its mAP@50
-    "Raise `ValueError` where a teacher has other classes than the data, or finds nothing"
-    same_classes(teacher, data)
-    best = teacher.result.get('metrics', {}).get('map50')
-    if not isinstance(best, (int, float)) or not 0 < best <= 1:
-        raise ValueError(f"the teacher's mAP@50 is {short_text(best)}: it has nothing to teach; train it longer")
-    return best
+    found = evaluate_detector(S, data)
+    metrics = {**kept_of(found, best), **found_of_asked(T, images)}
+    return weights, detr_student_result(run, S, data, source.rung, images[0].shape, metrics, found['classes'])
 
 # %% ../nbs/09_detr_distill.ipynb #1c280628
 def frame_sources(data:DetectionData, # For the rung `real`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_KD', 'soft_kl', 'probe_loss', 'Distill', 'new_student', 'check_pair', 'check_source', 'pair_of', 'Draw',
-           'FreshBatches', 'batches_of', 'student_metrics', 'confusion', 'student_params', 'student_result', 'distill']
+           'FreshBatches', 'student_metrics', 'confusion', 'student_params', 'student_result', 'distill']
 
 # %% ../nbs/06_distill.ipynb #aad732e5
 import torch, torch.nn.functional as F
@@ -187,23 +187,35 @@ def pair_of(teacher:Run, student:str, data:ImageData, bs:int, seed:int) -> tuple
     return T, S
 
 # %% ../nbs/06_distill.ipynb #006509d3
+@patch
+def look_up(self:Distill,
+            x:torch.Tensor, # Images (n,C,H,W), uint8 or floats
+            bs:int=512, # How many at once
+           ) -> tuple: # logits (n,K), and probes (n,N) if a batch needs them
+    "What the teacher says of many images"
+    if self.live or not self.patch: return (predict(self.teacher, x, bs),)
+    with torch.no_grad(): answers = [self.answer(to_unit(b.to(self.precision[1]))) for b in x.split(bs)]
+    return tuple(torch.cat(parts).cpu() for parts in zip(*answers))
+
+# %% ../nbs/06_distill.ipynb #de8782cf
 class Draw:
-    "Images of a source and their labels, by seed"
+    "Images of a source, their labels and the teacher's answers, by seed"
     def __init__(self,
                  source, # `sample(n, seed)` gives images uint8 (n,C,H,W), and labels (n,) or None
-                 T:Classifier, # The teacher
+                 cb:Distill, # Knows the teacher
                  n:int, # Images
                  labels:str='asked', # Of the source, or what the 'teacher' sees
-                ): self.source,self.T,self.n,self.labels = source,T,n,labels
-    def __call__(self, seed): # -> images, labels, label agreement or None
+                ): self.source,self.cb,self.n,self.labels = source,cb,n,labels
+    def __call__(self, seed): # -> images, labels, answers of `look_up`, label agreement or None
         x, y = self.source.sample(self.n, seed)
-        logits = predict(self.T, x)
+        answers = self.cb.look_up(x)
+        logits = answers[0]
         require_finite(logits, "what the teacher says of the source's images")
-        if y is None: return x, logits.argmax(1), None
+        if y is None: return x, logits.argmax(1), answers, None
         most = logits.shape[1]-1
         if y.min() < 0 or y.max() > most:
             raise ValueError(f"the source's labels must be 0…{most}, got {y.min()}…{y.max()}")
-        return x, logits.argmax(1) if self.labels == 'teacher' else y, accuracy(logits, y)
+        return x, logits.argmax(1) if self.labels == 'teacher' else y, answers, accuracy(logits, y)
 
 # %% ../nbs/06_distill.ipynb #560f8eed
 class FreshBatches(Batches):
@@ -215,13 +227,6 @@ class FreshBatches(Batches):
         s = int(torch.randint(2**31, (1,)))
         self.tensors = [t.to(self.tensors[0].device) for t in self.draw(s)[:2]]
         yield from super().__iter__()
-
-# %% ../nbs/06_distill.ipynb #36ad025d
-def batches_of(x, y, cb:Distill, bs:int) -> Batches:
-    "Batches whose targets come with them, unless the teacher is asked live"
-    if cb.live: return Batches(x, y, bs=bs)
-    with torch.no_grad(): rows = [cb.answer(to_unit(b.to(pick_device()))) for b in x.split(512)]
-    return Batches(x, y, *(torch.cat(r) for r in zip(*rows)), bs=bs)
 
 # %% ../nbs/06_distill.ipynb #49db9080
 def student_metrics(S:Classifier, T:Classifier,
@@ -241,13 +246,10 @@ def confusion(logits:torch.Tensor, y:torch.Tensor) -> list: # K rows of K
     return torch.bincount(y*k+logits.argmax(1), minlength=k*k).view(-1, k).tolist()
 
 # %% ../nbs/06_distill.ipynb #beb796a4
-_SAID = ['fresh', 'epochs', 'bs', 'lr', 'betas', 'wd', 'kd', 'ce', 'patch', 'tau', 'probe', 'block', 'augment',
-         'mixup', 'labels']
-
-def student_params(run, S:Classifier, teacher:Run, names:list, **more) -> dict:
-    "What a student's result says of its settings: those that the run was asked for, and what it takes to load it"
+def student_params(S:Classifier, teacher:Run, **more) -> dict:
+    "What a student's result says of it beside its settings: what it takes to load it"
     theirs = {k: teacher.result['params'][k] for k in ('num_classes', 'mean', 'std')}
-    return {'parameters': n_params(S), **theirs, **{k: run.config[k] for k in names}, **more}
+    return {'parameters': n_params(S), **theirs, **more}
 
 # %% ../nbs/06_distill.ipynb #20277e2a
 def student_result(run, data:ImageData|None, rung:str, metrics:dict, params:dict, **more) -> dict:
@@ -289,9 +291,9 @@ def distill(run,
     if source.rung != 'real': run.ledger.forbid = ('train', 'valid')
     T, S = pair_of(teacher, student, data, bs, seed)
     cb = Distill(T, S, kd, ce, patch, tau, probe, block, mixup, live=augment != 'none' or mixup > 0 or fresh)
-    draw = Draw(source, T, n_images, labels)
-    x, y, agreed = draw(seed)
-    batches = FreshBatches(draw, seed, bs) if fresh else batches_of(x, y, cb, bs)
+    draw = Draw(source, cb, n_images, labels)
+    x, y, answers, agreed = draw(seed)
+    batches = FreshBatches(draw, seed, bs) if fresh else Batches(x, y, *(() if cb.live else answers), bs=bs)
     test = data.read('test')
     cbs = [cb, Augment(augment)] if augment != 'none' else [cb]
     fit(run, S, batches, cb.loss, accuracy_on(*test), epochs, lr, betas, wd, cbs=cbs, also=cb.also)
@@ -300,7 +302,7 @@ def distill(run,
     weights = round_weights(S.net)
     metrics, logits = student_metrics(S, T, *test, block)
     if agreed is not None: metrics['label_agreement'] = agreed
-    params = student_params(run, S, teacher, _SAID, images=len(x))
+    params = student_params(S, teacher, images=len(x))
     return weights, student_result(run, data, source.rung, metrics, params, confusion=confusion(logits, test[1]))
 
 # %% ../nbs/06_distill.ipynb #8fbed69c

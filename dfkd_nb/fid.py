@@ -187,8 +187,7 @@ def train_extractor(run,
     clf = Classifier(ConvNet(data.shape[0], len(data.classes), width), **stats, name='convnet')
     loss = nn.CrossEntropyLoss(label_smoothing=.05)
     fit(run, clf, Batches(x, y, bs=bs), loss, accuracy_on(*test), epochs, lr, cbs=[Augment(augment)])
-    params = {'parameters': n_params(clf), 'epochs': epochs, 'bs': bs, 'lr': lr, 'augment': augment, 'width': width,
-              'chans': data.shape[0], 'num_classes': len(data.classes), **stats}
+    params = {'parameters': n_params(clf), 'chans': data.shape[0], 'num_classes': len(data.classes), **stats}
     right = accuracy(predict(clf, test[0]), test[1])
     return round_weights(clf.net), {'dataset': data.name, 'model': 'convnet', 'variant': 'default', 'seed': seed,
                                     'metrics': {'accuracy': right}, 'params': params}
@@ -449,7 +448,7 @@ def measure(run,
         warnings.simplefilter('ignore') # the floor may well be of few images
         floor = distance(real, statistics(test, extractor), extractor)['fid']
     params = {'lambda': g['params']['lambda'], 'epochs': g['params']['epochs'], 'extractor': extractor.name,
-              'n_real': real['n'], 'n_fake': n_fake, 'split': split, 'which': which}
+              'n_real': real['n']}
     return {}, {'dataset': data.name, 'model': g['model'], 'recipe': g['recipe'], 'variant': g['variant'],
                 'seed': g['seed'], 'protocol': end.pop('protocol'),
                 'metrics': {**end, 'fid_real_test': floor, 'diversity': diversity},

@@ -576,8 +576,6 @@ def networks_code(args):
     "What of the table of networks a generator depends on"
     if args['arch'] not in GANS: raise ValueError(f"unknown GAN {args['arch']!r}: there are {', '.join(GANS)}")
     return {'code_nets': [code_hash('gan', f.__name__) for f in GANS[args['arch']] if f]}
-_REPEATED = ['epochs', 'bs', 'lr', 'betas', 'wd', 'dropout', 'ema', 'augment', 'block', 'probe_every', 'guide_from',
-             'centred']
 
 # %% ../nbs/04_gan.ipynb #2a6fd807
 def generator_result(run, game:Game, guide:Guide, data:ImageData, steps:int) -> dict: # `steps` an epoch
@@ -586,9 +584,8 @@ def generator_result(run, game:Game, guide:Guide, data:ImageData, steps:int) -> 
     seen = appraise(game.E.module, guide, data, a['seed'])
     metrics = {**{k: v for k,v in seen.items() if k != 'collapsed'}, 'loss_d': run.log[-1]['loss_d']}
     arch = {'chans': data.shape[0], 'classes': len(data.classes), 'widths': a['widths'], 'z': a['z']}
-    params = {'lambda': a['lam'], **{k: a[k] for k in _REPEATED}, 'steps': a['epochs']*steps, 'probe': guide.probe,
-              'probe_batch': min(guide.images or a['bs'], a['bs']), 'parameters': n_params(game.G), 'arch': arch,
-              'shape': list(data.shape)}
+    params = {'steps': a['epochs']*steps, 'probe': guide.probe, 'parameters': n_params(game.G), 'arch': arch,
+              'probe_batch': min(guide.images or a['bs'], a['bs']), 'shape': list(data.shape)}
     return {'dataset': data.name, 'model': a['arch'], **{k: a[k] for k in ('recipe', 'variant', 'seed')},
             'metrics': metrics, 'collapsed': seen['collapsed'], 'params': params}
 

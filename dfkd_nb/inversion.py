@@ -385,7 +385,6 @@ def carry_out(run, plan:Plan, inv:Inversion, pupil:Pupil, memory:Memory, bs:int,
         row = {'epoch': part+1, 'round': turns[-1]+1, 'loss': round(loss, 6), 'held_out': held}
         run.log.append({**row, **(accuracy_on(*test)(S) if test else {})})
     run.extra['graphs'] = steps_used(inv.round, pupil.step)
-_ASKED = ['g_steps', 's_steps', 'bs', 'lr', 'g_lr', 'wd', 'tau', 'anew', 'memory', 'drawn', 'augment']
 
 # %% ../nbs/10_ladder.ipynb #3e745a61
 def _inverted_result(run, S, T, teacher, data, test, block, kinds):
@@ -394,7 +393,7 @@ def _inverted_result(run, S, T, teacher, data, test, block, kinds):
     metrics = {'agreement': held, 'held_out': held}
     if test: metrics |= student_metrics(S, T, *test, block)[0]
     terms = {**TERMS, **(a['terms'] or {})}
-    params = student_params(run, S, teacher, _ASKED, images=rounds*a['n_images'], rounds=rounds, kinds=kinds, **terms)
+    params = student_params(S, teacher, images=rounds*a['n_images'], rounds=rounds, kinds=kinds, **terms)
     return student_result(run, data, 'teacher', metrics, params)
 
 # %% ../nbs/10_ladder.ipynb #5a7a65dc

@@ -391,7 +391,7 @@ def class_probes(run,
     variant = 'default' if probe == 'attention' else probe
     return {'cap': cap}, {'dataset': data.name, 'model': teacher.result['model'], 'variant': variant, 'seed': seed,
                           'metrics': _measure_probes(cap, seen, xt, yt),
-                          'params': {'block': block, 'probe': probe, 'patches': cap.shape[1]}}
+                          'params': {'patches': cap.shape[1]}}
 
 # %% ../nbs/03_probes.ipynb #845feefc
 def _measure_probes(cap, seen, x, y):

@@ -18,13 +18,13 @@ _OURS = dict(kd=1., ce=0., patch=1.)
 # %% ../nbs/01a_recipes.ipynb #78de3d54
 RECIPES = {} # data set: its block
 RECIPES['digits'] = dict(
-    teacher=dict(model='vit_digits_teacher', epochs=65, bs=64, lr=2e-3, augment='affine'),
-    generator=dict(**_SMALL, epochs=70, widths=(96, 48), d_widths=(48, 96)),
+    teacher=dict(model='vit_digits_teacher', epochs=35, bs=64, lr=2e-3, augment='affine'),
+    generator=dict(**_SMALL, epochs=40, widths=(96, 48), d_widths=(48, 96)),
     strong=dict(**_STRONG, widths=(64, 32), d_widths=(32, 64)),
     extractor=dict(epochs=15, bs=64, augment='affine'),
-    student=dict(student='vit_digits_student', n_images=10_000, epochs=6, lr=3e-3, augment='affine', **_OURS),
+    student=dict(student='vit_digits_student', n_images=8000, epochs=5, lr=3e-3, augment='affine', **_OURS),
     wild=dict(epochs=10),
-    inversion=dict(student='vit_digits_student', drawn=5000, rounds=40, s_steps=40, lr=3e-3),
+    inversion=dict(student='vit_digits_student', drawn=4000, rounds=25, s_steps=40, lr=3e-3),
     figures=['fig01', 'fig02', 'fig03', 'fig05', 'fig06', 'fig07', 'fig09', 'fig10', 'fig12', 'fig13',
              'table1', 'table2', 'table3', 'table4'])
 
@@ -79,9 +79,9 @@ RECIPES['cifar100'] = {**RECIPES['cifar10'], 'figures': []}
 _BOXES = ['fig14', 'fig15', 'fig16', 'fig17', 'fig18', 'fig19']
 _LAYERS = dict(widths=(96, 48, 24), d_widths=(24, 48, 96))
 RECIPES['scenes'] = dict(
-    teacher=dict(model='detr_tiny', epochs=8, bs=32, lr=1e-3),
-    generator=dict(epochs=12, **_LAYERS, probe_every=4),
-    student=dict(student='detr_micro', n_images=2000, epochs=10, bs=32, lr=2e-3),
+    teacher=dict(model='detr_tiny', epochs=5, bs=32, lr=1e-3),
+    generator=dict(epochs=6, **_LAYERS, probe_every=4),
+    student=dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
     figures=_BOXES)
 RECIPES['drones'] = dict(
     teacher=dict(model='detr_tiny', epochs=12, bs=16, lr=1e-3),

@@ -530,9 +530,6 @@ def fit(run:Run, # Where checkpoints and the log go
     model.eval()
     return learn
 
-# %% ../nbs/02a_training.ipynb #8839369c
-_PLAIN = dict(wd=.05, warmup=.2, mix=False, drop_path=0., ema=0., optimizer='adamw') # results name what is not so
-
 # %% ../nbs/02a_training.ipynb #1f85a7cf
 def teacher_recipe(dataset:str, # One of `RECIPES`
                    **changes, # Of any setting; `model` decides which recipe it is
@@ -575,11 +572,8 @@ def train_teacher(run,
     fit(run, clf, Batches(x, y, bs=bs), loss, accuracy_on(*test), epochs, lr, wd=wd, cbs=cbs,
         warmup=warmup, ema=ema, optimizer=optimizer)
     weights = round_weights(clf.net)
-    more = dict(wd=wd, warmup=warmup, mix=mix, drop_path=drop_path, ema=ema, optimizer=optimizer)
-    more = {k: v for k,v in more.items() if v != _PLAIN[k]}
     metrics = {'accuracy': accuracy_on(*test)(clf)['accuracy'], 'accuracy_valid': accuracy_on(*valid)(clf)['accuracy']}
-    params = {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats, 'epochs': epochs, 'bs': bs,
-              'lr': lr, 'augment': augment, 'smoothing': smoothing, **more}
+    params = {'parameters': n_params(clf), 'num_classes': len(data.classes), **stats}
     return weights, {'dataset': data.name, 'model': model, 'recipe': recipe, 'variant': variant, 'seed': seed,
                      'metrics': metrics, 'params': params}
 

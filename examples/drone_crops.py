@@ -19,6 +19,10 @@ SIZE    = 64        # pixels of a crop …
 CONTEXT = 1.1       # … its side, in sides of the box …
 LEAST   = 12        # … and the pixels of the frame that it shows at least
 STUDENT = 'vit_rgb_student'
+# what the command did before it planned by the minute
+EPOCHS  = 100       # of the generator
+TAUGHT  = ['--images', 10_000, '--epochs', 20]
+ROUNDS  = ['--rounds', 150]
 
 def cut(source, out):
     from PIL import Image
@@ -96,13 +100,14 @@ def study(data, teacher, out, seeds):
     from dfkd_nb.data import RealSource, get_data
     from dfkd_nb.results import record
     home, sized = out/'drones.bundle', ['--data', data, '--size', SIZE]
-    dfkd('bundle', '--teacher', f'hf:{teacher}', *sized, '--licence', 'CC0-1.0', out=home)
+    dfkd('bundle', '--teacher', f'hf:{teacher}', *sized, '--epochs', EPOCHS, '--licence', 'CC0-1.0', out=home)
     real, bundle = get_data(data, size=SIZE), Bundle(home)
     show(real, make_source(bundle).sample(200), out/'pictures.png')
     for seed in range(seeds):
         for source in ('gan', 'noise', 'drawn', 'teacher'):
             student = out/f'{source}{seed}'
-            dfkd('distill', home, '--student', STUDENT, '--source', source, '--seed', seed, *sized, out=student)
+            dfkd('distill', home, '--student', STUDENT, '--source', source, '--seed', seed, *sized,
+                 *(ROUNDS if source == 'teacher' else TAUGHT), out=student)
             record(load_student(student), out)
         # what the owner could do: the teacher's answers on the real images, for as many steps
         epochs = round(20*10_000/real.sizes['train'])

@@ -46,6 +46,6 @@ def test_deploy(tmp_path, capsys, monkeypatch):
     m.main(['--pairs', 'digits', '--rounds', '3', '--out', str(tmp_path)])
     d = json.loads((tmp_path/'deploy.json').read_text())['digits']
     assert (tmp_path/'deploy.md').read_text() in capsys.readouterr().out
-    assert d['forms']['teacher, PyTorch']['times_faster_1'] == 1 and d['int8_share'] < 1
+    assert d['forms']['teacher, PyTorch']['times_faster_1'] == 1 and 0 < d['share_of_floor'] < 1
     assert d['times_faster']['student, ONNX against teacher, ONNX']['1 image'] == pytest.approx(
         d['forms']['teacher, ONNX']['p50_ms_1']/d['forms']['student, ONNX']['p50_ms_1'], rel=1e-2)

@@ -43,7 +43,8 @@ def test_teacher_alone(tmp_path, capsys):
     args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(tmp_path/'w.safetensors'),
             '--classes', 'a,b,c,d', '--channels', '1', '--mean', '.3', '--std', '.3', '--out', str(tmp_path/'b')]
     assert main(args) == 0 and main(args) == 2 and 'is there already' in capsys.readouterr().err
-    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--out', str(tmp_path/'s')]) == 2
+    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--source', 'gan',
+                 '--out', str(tmp_path/'s')]) == 2
     assert 'has no generator' in capsys.readouterr().err
     assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--source', 'noise', '--images', '64',
                  '--epochs', '1', '--out', str(tmp_path/'s')]) == 0
@@ -80,7 +81,8 @@ def test_grey_folder(tmp_path, capsys):
     norm = ['--mean', '.4', '--std', '.2']
     def bundle(weights, out):
         return main(['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(weights), '--data',
-                     str(tmp_path/'scans'), '--size', '16', *norm, '--epochs', '1', '--width', '16', '--out', str(out)])
+                     str(tmp_path/'scans'), '--size', '16', *norm, '--epochs', '1', '--width', '16', '--tries', '1',
+                     '--anyway', '--out', str(out)])
     guesses = create_net('vit_digits_teacher', 3).state_dict()
     guesses['head.weight'].zero_()          # one class, whatever it sees
     save_file(guesses, tmp_path/'guesses.safetensors')
@@ -91,7 +93,8 @@ def test_grey_folder(tmp_path, capsys):
     save_file(teacher.weights, tmp_path/'w.safetensors')
     norm[1], norm[3] = str(teacher.result['params']['mean'][0]), str(teacher.result['params']['std'][0])
     assert bundle(tmp_path/'w.safetensors', tmp_path/'b') == 0
-    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--images', '128', '--epochs', '1',
+    assert main(['distill', str(tmp_path/'b'), '--student', 'vit_digits_student', '--source', 'gan',
+                 '--images', '128', '--epochs', '1',
                  '--data', str(tmp_path/'scans'), '--out', str(tmp_path/'s')]) == 0
     assert load_student(tmp_path/'s').result['metrics']['teacher_accuracy'] > .6
 

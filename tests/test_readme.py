@@ -1,7 +1,8 @@
 "The front door: README.md, badges and the site's start page, where the repository has an address and where not."
-import base64, importlib.util, re
+import base64, importlib.util, os, re, subprocess, sys
 import pytest
 import links, readme
+from dfkd_nb.bundle import Bundle
 from cells import NBS, ROOT, has_address, numbered, read, settings, source
 
 PLACEHOLDER = {'repo_url': 'https://github.com/OWNER/dfkd_nb', 'branch': 'main'}
@@ -70,6 +71,22 @@ def test_five_lines_run(tmp_path, monkeypatch):
     exec(lines.replace('deit_tiny_patch16_224', 'vit_rgb_student'), here := {})
     assert here['student'].result['images_read'] == {}          # no real image
     assert bundle.load_student(tmp_path/'student').card['classes'] == ['bird', 'drone', 'helicopter', 'plane']
+
+@pytest.mark.slow
+@pytest.mark.no_cover
+def test_run_to_copy(tmp_path):
+    "The commands of README.md as they stand, in a folder that has `examples/`: what they promise is so."
+    blocks = re.findall(r'```sh\n(.*?)```', (ROOT/'README.md').read_text(encoding='utf-8'), re.S)
+    [commands] = [b for b in blocks if 'dfkd sample' in b]
+    (tmp_path/'examples').symlink_to(ROOT/'examples')
+    paths = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])
+    got = subprocess.run(['bash', '-ec', commands], cwd=tmp_path, capture_output=True, text=True,
+                         env={**os.environ, 'PATH': paths, 'PYTHONPATH': str(ROOT)})
+    assert got.returncode == 0, got.stderr
+    right, n = re.search(r'([\d.]+)% of (\d+) images of pictures, at 16 pixels', got.stdout).groups()
+    teacher = Bundle(ROOT/'examples'/'digits.bundle').card['teacher']['accuracy']
+    assert n == '360' and float(right) >= 100*teacher-3
+    assert re.search(r'pictures/7/0000.png: 7 \(', got.stdout)
 
 # --- links.py
 

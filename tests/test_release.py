@@ -83,7 +83,8 @@ def test_shipped_stages_are_whole(tmp_path, monkeypatch, capsys):
     runs = tmp_path/'runs'
     monkeypatch.setenv('DFKD_RUNS', str(runs))
     monkeypatch.setenv('DFKD_SHIPPED', '0')
-    for stage in ('teacher', 'generator', 'student'): shutil.copytree(ROOT/'tests_data'/'stages'/stage, runs/stage)
+    for stage in ('teacher', 'probes', 'generator', 'student'):
+        shutil.copytree(ROOT/'tests_data'/'stages'/stage, runs/stage)
     for f in runs.glob('*/*'):
         for name in ('snapshot-0001.safetensors', 'run.json'): (f/name).write_bytes(b'{}')
         seal(f)
@@ -96,6 +97,8 @@ def test_shipped_stages_are_whole(tmp_path, monkeypatch, capsys):
     shipped.main()
     made = sorted((tmp_path/'tests_data'/'stages').glob('*/*'))
     assert made
+    new, kept = (Bundle(root/'examples'/'digits.bundle').card['files'] for root in (tmp_path, ROOT))
+    assert new == kept                                          # the one that travels is of these stages
     assert all(check_run(f) and {p.name for p in f.iterdir()} == {'manifest.json', 'result.json', 'weights.safetensors'}
                for f in made)
     monkeypatch.setattr(shipped, 'LIMIT', 1000)

@@ -320,13 +320,21 @@ def result(acc, rung='gan', **kw):
 @pytest.mark.parametrize('new, verdict', [
     (result(.95), 'identical'),
     (result(.96), 'within'),
-    (result(.90), 'outside'),
+    (result(.89), 'outside'),
     (result(float('nan')), 'outside'),
     (result(.95, dataset='x'), 'outside'),
     (b'{', 'outside'),
 ])
 def test_verdicts(new, verdict):
     assert report.compare({'results/a.json': result(.95)}, {'results/a.json': new})['results/a.json'][0] == verdict
+
+def test_newer_results_may_name_more_settings():
+    "Of `params`, what the committed result has must be equal."
+    def verdict(**params):
+        old, new = ({'results/a.json': result(.95, params=p)} for p in ({'lr': .1}, params))
+        return report.compare(old, new)['results/a.json'][0]
+    assert [verdict(lr=.1), verdict(lr=.1, wd=0.), verdict(lr=.2, wd=0.), verdict(wd=0.)] == ['identical', 'within',
+                                                                                               'outside', 'outside']
 
 def test_noise_may_vary_more():
     assert report.compare({'results/a.json': result(.4, 'noise')},

@@ -363,7 +363,8 @@ def test_a_teacher_of_huge_images(made, tmp_path, tried):
         r['weights'] = weights_hash(flatten_tree(state))
     rewrite(folder/'teacher/result.json', change)
     def card(c):
-        c['teacher']['parameters'], c['images']['shape'] = n, None
+        c['teacher'].update(parameters=n, takes=[1, 4096, 4096])
+        c['images']['shape'] = None
         c['read_to_make_it'] = {'teacher': c['read_to_make_it']['teacher']}
     rewrite(folder/'card.yaml', card)
     bundle, before = Bundle(seal(folder)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -398,6 +399,14 @@ def test_student(what, student, tmp_path, tried):
     shutil.copytree(student, folder := tmp_path/'s')
     spoil(folder/name)
     tried.refused(f'a student with {what}', lambda: load_student(folder), says)
+
+@pytest.mark.parametrize('config', [[], 'x', {'data': 5}])
+def test_student_of_an_odd_config(config, student, tmp_path):
+    "The shape of its images is not known then; it is no traceback"
+    shutil.copytree(student, folder := tmp_path/'s')
+    rewrite(folder/'result.json', put('config', config))
+    card_student(folder, [str(i) for i in range(10)])
+    assert load_student(folder).card['images']['shape'] is None
 
 def test_student_forged(student, tmp_path, tried):
     shutil.copytree(student, folder := tmp_path/'s')

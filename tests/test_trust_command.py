@@ -25,11 +25,12 @@ def home(tmp_path_factory):
     assert main(['distill', str(home/'b'), *NOISE, '--out', str(home/'s')]) == 0
     return home
 
+FAILS = ['--tries', '1', '--anyway']        # such a generator fails, and is not what is tested
 NORM = ['--mean', '.3049', '--std', '.3184']
 NOISE = ['--student', 'vit_digits_student', '--source', 'noise', '--images', '64', '--epochs', '1']
 def teacher(home): return ['--teacher', 'vit_digits_teacher', '--weights', str(home/'w.safetensors'), *NORM]
 def alone(home): return [*teacher(home), '--classes', '10']
-def owner(home): return [*teacher(home), '--data', 'digits', '--epochs', '1', '--width', '16']
+def owner(home): return [*teacher(home), '--data', 'digits', '--epochs', '1', '--width', '16', *FAILS]
 
 def images(folder, classes=('cat', 'dog'), n=12, size=16, mode='L', seed=0):
     "A folder with train and test of random images"
@@ -153,6 +154,8 @@ FILES = {
     'weights of a name of ours, elsewhere': ('m.work/student/weights.safetensors', [], 'weights.safetensors'),
     'a lock with something in it': ('m.work/.lock', [], 'lock'),
     'a mark of somebody else': ('m.work/.dfkd', [], 'dfkd'),
+    'a plan of somebody else': ('m.work/plan.json', [], 'plan.json'),
+    'half of a plan of somebody else': ('m.work/plan.json.17.part', [], 'plan.json'),
 }
 
 @pytest.mark.parametrize('what', FILES)
@@ -259,9 +262,9 @@ NUMBERS = {
     'bundle': ['--epochs 0', '--epochs -1', '--epochs 1.5', '--epochs 1e9', '--guidance nan', '--guidance -1',
                '--guidance inf', '--size 0', '--size 3', '--size 129', '--size -32', '--width 0', '--width 1000000000',
                '--mean .3 .3', '--mean nan', '--mean 1e9', '--std 0', '--std -1', '--std inf', '--arch nope',
-               '--augment nope', '--epochs ' + '9'*5000],
+               '--augment nope', '--epochs ' + '9'*5000, '--minutes 5'],
     'distill': ['--epochs 0', '--lr inf', '--lr nan', '--lr 0', '--lr -1', '--images 0', '--images -5', '--images 1e3',
-                '--images 1000000000', '--seed -1', '--seed 4294967296', '--seed x'],
+                '--images 1000000000', '--seed -1', '--seed 4294967296', '--seed x', '--minutes 5'],
 }
 
 @pytest.mark.parametrize('command,given', [(c, g) for c, options in NUMBERS.items() for g in options],
@@ -270,6 +273,17 @@ def test_numbers(command, given, home, tmp_path, tried, capsys):
     option, *values = given.split()
     args = {'bundle': ['bundle', *owner(home)], 'distill': ['distill', home/'b', *NOISE]}[command]
     tried.command(f'dfkd {command} {given[:60]}', [*args, option, *values, '--out', tmp_path/'out'], option[2:], capsys)
+    assert not names(tmp_path)
+
+@pytest.mark.parametrize('minutes', ['0', '-1', 'nan', 'inf', '-inf', '1e9', 'ten', '1e-3'])
+def test_minutes(minutes, home, tmp_path, tried, capsys):
+    "What is no time, and too little of it"
+    says = r'--minutes.* the least is about [\d.]+' if minutes == '1e-3' else '--minutes'
+    owners = [*teacher(home), '--data', 'digits', '--width', '16']
+    for command, args in (('bundle', owners), ('distill', [home/'b', *NOISE[:4]]),
+                          ('distill --source teacher', [home/'b', *NOISE[:2], '--source', 'teacher'])):
+        tried.command(f'dfkd {command} --minutes {minutes}',
+                      [command.split()[0], *args, f'--minutes={minutes}', '--out', tmp_path/'out'], says, capsys)
     assert not names(tmp_path)
 
 def test_other_numbers(home, tmp_path, tried, capsys):
@@ -288,10 +302,12 @@ def test_other_numbers(home, tmp_path, tried, capsys):
     assert not names(tmp_path)
 
 IGNORED = {
-    'bundle': ['--epochs 3', '--guidance 1', '--size 32', '--width 64', '--augment none', '--arch cgan'],
+    'bundle': ['--epochs 3', '--minutes 3', '--guidance 1', '--size 32', '--width 64', '--augment none', '--arch cgan'],
     'bundle --data digits': ['--classes 10', '--channels 1'],
-    'distill --source noise': ['--rounds 3', '--size 16'],
+    'distill --source noise': ['--rounds 3'],
     'distill --source teacher': ['--images 100', '--epochs 2'],
+    'distill --source noise --minutes 3': ['--images 100', '--epochs 2'],
+    'distill --source teacher --minutes 3': ['--rounds 3'],
 }
 
 @pytest.mark.parametrize('command,given', [(c, g) for c, options in IGNORED.items() for g in options])
@@ -334,12 +350,12 @@ def test_large_generator(home):
     assert _an_image(bundle, 'gan') == 4*8*2048**2 and _an_image(bundle, 'noise') < 10**6
 
 def test_data_by_name(tmp_path, tried, capsys, monkeypatch):
-    "A folder under $DFKD_DATA is brought to 32 pixels as one in the current folder"
+    "A folder under $DFKD_DATA is brought to the teacher's size as one in the current folder"
     from dfkd_nb.cli import _data
     images(tmp_path/'dd/pets', n=4)
     monkeypatch.setenv('DFKD_DATA', str(tmp_path/'dd'))
-    assert _data('pets', None).shape[-1] == _data(str(tmp_path/'dd/pets'), None).shape[-1] == 32
-    tried('--data pets, of a folder under $DFKD_DATA, without --size', '32 pixels, as for any folder')
+    assert _data('pets', own=24).shape[-1] == _data(str(tmp_path/'dd/pets'), own=24).shape[-1] == 24
+    tried('--data pets, of a folder under $DFKD_DATA', "the teacher's size, as for any folder")
 
 def test_words_of_the_library(home, tmp_path, tried, capsys, monkeypatch):
     save_file(create_net('vit_digits_teacher', 3).state_dict(), tmp_path/'w.safetensors')
@@ -392,8 +408,8 @@ WRONG = {
                            'unknown model'),
     'an unknown source': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'dreams',
                            '--out', '{tmp}/x'], 'unknown source'),
-    'a source that the bundle lacks': (['distill', '{home}/b', '--student', 'vit_digits_student', '--out', '{tmp}/x'],
-                                       'has no generator'),
+    'a source that the bundle lacks': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'gan',
+                                        '--out', '{tmp}/x'], 'has no generator'),
     'wild: without a folder': (['distill', '{home}/b', '--student', 'vit_digits_student', '--source', 'wild:',
                                 '--out', '{tmp}/x'], 'names no file'),
     'wild: of a folder that is not there': (['distill', '{home}/b', '--student', 'vit_digits_student',
@@ -469,7 +485,7 @@ def test_class_of_one_image(tmp_path, tried, capsys, monkeypatch):
     args = fresh(tmp_path, 2)
     images(tmp_path/'data', n={'dog': 1})
     before = names(tmp_path)
-    code = main(['bundle', *args, '--data', str(tmp_path/'data'), '--out', str(tmp_path/'b')])
+    code = main(['bundle', *args, *FAILS, '--data', str(tmp_path/'data'), '--out', str(tmp_path/'b')])
     out, err = capsys.readouterr()
     assert code in (0, 2) and 'Traceback' not in err
     if code == 2: assert names(tmp_path) == before
@@ -516,11 +532,11 @@ def test_grey_images_and_a_teacher_of_colours(tmp_path, tried, capsys, monkeypat
     images(tmp_path/'data', n=16)
     save_file(create_net('vit_rgb_teacher', 2).state_dict(), tmp_path/'w.safetensors')
     args = ['--teacher', 'vit_rgb_teacher', '--weights', str(tmp_path/'w.safetensors'), '--mean', '.5', '.5', '.5',
-            '--std', '.5', '.5', '.5', '--epochs', '1', '--width', '16', '--size', '16']
+            '--std', '.5', '.5', '.5', '--epochs', '1', '--width', '16', '--size', '16', *FAILS]
     tried.command('dfkd bundle: grey images, a teacher of three channels',
                   ['bundle', *args, '--data', tmp_path/'data', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
-    assert Bundle(tmp_path/'b').shape == (3, 16, 16)
-    small = ['--student', 'vit_rgb_student', '--images', '64', '--epochs', '1']
+    assert Bundle(tmp_path/'b').card['images']['shape'] == [3, 16, 16]
+    small = ['--student', 'vit_rgb_student', '--source', 'gan', '--images', '64', '--epochs', '1']
     tried.command('dfkd distill from it, measured on grey images',
                   ['distill', tmp_path/'b', *small, '--data', tmp_path/'data', '--out', tmp_path/'s'], 'accuracy',
                   capsys, code=0)
@@ -688,7 +704,7 @@ def test_names_of_a_teacher(hub, tmp_path, tried, capsys, monkeypatch):
             ('few', ('cat', 'dog')),
     ):
         images(tmp_path/folder, classes)
-    quick = ['--epochs', '1', '--width', '16', '--size', '16']
+    quick = ['--epochs', '1', '--width', '16', '--size', '16', *FAILS]
     tried.command('with data whose folders have the same names',
                   ['bundle', *hub, *quick, '--data', tmp_path/'same', '--out', tmp_path/'b'], 'Bundle', capsys, code=0)
     assert Bundle(tmp_path/'b').classes == ['dog', 'cat', 'bird']

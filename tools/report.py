@@ -62,8 +62,13 @@ def leaves(x, at=''):
 
 def is_number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
 
+def as_far_as(old, new):
+    "A new result with those `params` that the old one has: later code may name more of its settings."
+    return new | {'params': {k: v for k, v in new['params'].items() if k in old['params']}} if 'params' in old else new
+
 def deviation(old, new):
     "(largest share of a tolerance used, what it was); above 1 is outside."
+    new = as_far_as(old, new)
     if rest := [k for k in old.keys() | new.keys() if k not in LOOSE and old.get(k) != new.get(k)]:
         return float('inf'), f"{', '.join(sorted(rest))} differ"
     a, b = leaves(old['metrics']), leaves(new['metrics'])

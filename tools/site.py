@@ -96,7 +96,7 @@ def about(scale):
     "What a scale is: the first line of its file."
     if scale != 'smoke':
         return (ROOT/'scales'/f'{scale}.yaml').read_text(encoding='utf-8').split('\n')[0].lstrip('# ')
-    return ('The small run that `make paper` repeats on any machine, of one or two seeds. It tests the code; numbers '
+    return ('The small run that `make paper` repeats on any machine, of one seed. It tests the code; numbers '
             'to quote are in the other scales.')
 
 @cache

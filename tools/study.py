@@ -36,38 +36,38 @@ class Notebook:
 
 NOTEBOOKS = {       # in the order of their numbers
     '02a_training': Notebook(
-        minutes=1.5, once=True,
+        minutes=1, once=True,
         makes=(Stage('teacher', 'training.train_teacher', 'recipe'),)),
     '03_probes': Notebook(
-        minutes=1, needs=('02a_training',),
+        minutes=1.2, needs=('02a_training',),
         draws={'digits': 'fig01 fig02', 'grey': 'fig03', 'colour': 'fig04'}),
     '04_gan': Notebook(
-        minutes=3.2, needs=('03_probes',),
+        minutes=1.9, needs=('03_probes',),
         makes=(Stage('generator', 'gan.train_generator', 'gan_recipe'),),
         draws={'grey': 'fig05 fig06 fig07 table1', 'colour': 'fig08'}),
     '05_fid': Notebook(
-        minutes=.6, needs=('04_gan',),
+        minutes=.5, needs=('04_gan',),
         makes=(Stage('extractor', 'fid.train_extractor', 'extractor_recipe'),),
         variants=('default', 'unguided'),
         draws={'grey': 'table2'}),
     '06_distill': Notebook(
-        minutes=6, needs=('04_gan',), reads=('07_ablations',),
+        minutes=3.6, needs=('04_gan',), reads=('07_ablations',),
         makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
         rungs=('real', 'gan', 'noise'),
         draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
         ships=(('gan', 'default'), ('gan', 'unguided'), ('real', 'default'), ('real', 'no_teacher'),
                ('noise', 'default'))),
     '07_ablations': Notebook(
-        minutes=4.5, needs=('06_distill',), reads=('05_fid',),
+        minutes=2.8, needs=('06_distill',), reads=('05_fid',),
         variants=('all_losses', 'no_kd', 'no_patch'),       # each loss removed in turn
         draws={'grey': 'fig13'},
         ships=(('gan', 'all_losses'), ('gan', 'no_kd'), ('gan', 'no_patch'))),
     '08_detr': Notebook(
-        minutes=6, line='boxes',
+        minutes=2.3, line='boxes',
         makes=(Stage('detr_teacher', 'detr.train_detr', 'recipe'),),
         draws={'boxes': 'fig14 fig15 fig16 fig17 detr_sizes'}),
     '09_detr_distill': Notebook(
-        minutes=14, needs=('08_detr',), line='boxes',
+        minutes=7.5, needs=('08_detr',), line='boxes',
         makes=(Stage('detr_generator', 'detr_distill.train_scene_generator', 'gan_recipe'),
                Stage('detr_student', 'detr_distill.distill_detr', 'kd_recipe')),
         rungs=('real', 'gan'), matching=('hungarian', 'index'),
@@ -75,19 +75,19 @@ NOTEBOOKS = {       # in the order of their numbers
     '09a_drawn': Notebook(
         minutes=.1, needs=('02a_training',), once=True),
     '10_ladder': Notebook(
-        minutes=12, needs=('03_probes',), reads=('06_distill',),
+        minutes=4, needs=('03_probes',), reads=('06_distill',),
         makes=(Stage('student', 'distill.distill', 'wild_recipe'),
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
         ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
     '11_deploy': Notebook(
-        minutes=.6, needs=('06_distill',)),
+        minutes=.4, needs=('06_distill',)),
 }
 
 # The last pass executes each notebook as a page, as soon as all is there that it reads: the results of its own jobs, of
 # those that they need and of those in `reads`, for all seeds of its data set. Other pages need no job, but these:
-EXAMPLES = {'12_your_teacher': ('04_gan', 'digits'), '13_cli': ('04_gan', 'digits')}        # of a job's stages
-PAGE     = .8                       # roughly the minutes of a page on one core
+EXAMPLES = dict.fromkeys(('11a_sources', '12_your_teacher', '12a_plan', '12b_report', '13_cli'), ('04_gan', 'digits'))
+PAGE     = .4                       # roughly the minutes of a page on one core
 FIRST    = '02_models'              # the page with the first table: it needs no stage, and is drawn before all else
 TABLES   = 'audit', 'unsaid', 'table*', 'detr_sizes'        # names of the paper's tables, which the screen announces
 
@@ -113,18 +113,17 @@ SETS = {'digits': {'digits'}, 'grey': {'digits', 'mnist'}, 'colour': {'digits_rg
 # The scale that runs everywhere; the others are YAML files of the same keys. Seeds are whole chains: teacher, probes,
 # generator, student.
 SMOKE = {
-    'plan': {'digits': [0, 1], 'digits_rgb': [0], 'scenes': [0]},           # data set: its seeds
+    'plan': {'digits': [0], 'digits_rgb': [0], 'scenes': [0]},              # data set: its seeds
     # notebook: its data sets, where these are not all of the plan's; {data set: n}: for the first n seeds only
-    'only': {'05_fid': ['digits'], '07_ablations': {'digits': 1}, '09a_drawn': {'digits': 1},
-             '10_ladder': {'digits': 1}, '11_deploy': {'digits': 1}},
+    'only': dict.fromkeys(('05_fid', '07_ablations', '09a_drawn', '10_ladder', '11_deploy'), ['digits']),
     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
     'parameters': {},
 }
 
 # --- what to reach in the scale `smoke`: the least mean over the seeds
 
-ACCURACY = {'teacher': .98, 'real': .97, 'gan': .94}        # on test images of digits: the teacher, students by rung …
-BEYOND   = {'wild': .87, 'teacher': .92, 'drawn': .85}      # … and students on the rungs beyond the paper
+ACCURACY = {'teacher': .96, 'real': .93, 'gan': .9}         # on test images of digits: the teacher, students by rung …
+BEYOND   = {'wild': .85, 'teacher': .87, 'drawn': .85}      # … and students on the rungs beyond the paper
 MAP50    = {'teacher': .8, 'real': .7, 'gan': .5}           # mAP@50 on scenes: the detector, its matched students
 INT8     = .009                                             # at most what an exported student may lose in int8
 
@@ -133,8 +132,8 @@ INT8     = .009                                             # at most what an ex
 # like another seed's.
 
 TOLERANCE = {
-    'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'accuracy_int8': .04, 'held_out': .15,
-    'agreement': .05, 'label_agreement': .12, 'alignment': .10, 'same_answer': .01, 'same_answer_int8': .03,
+    'accuracy': .05, 'accuracy_valid': .06, 'teacher_accuracy': .04, 'accuracy_int8': .05, 'held_out': .15,
+    'agreement': .06, 'label_agreement': .12, 'alignment': .10, 'same_answer': .01, 'same_answer_int8': .03,
     'crossings': .3, 'probe_cosine': .10, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10,
     'mass_on_patches': .10, 'balance': .05,
     'diversity': .35, 'loss_d': .3, 'recall': .12, 'precision': .15, 'kid': .03, 'kid_se': .003,

@@ -321,7 +321,7 @@ def in_short(scale, paper, rows, said):
             'The central claim, that students learn more from images made with the probe: '
             f"**{central['verdict']}** ({central['measured'].replace('<br>', '; ')}).")
     if scale != 'smoke': return text
-    return (f'{text} This is the quick run, of one or two seeds; where the [study of record](../digits/summary.md), '
+    return (f'{text} This is the quick run, of one seed; where the [study of record](../digits/summary.md), '
             'with more, says otherwise, trust that one.')
 
 def data_of(paper, results):

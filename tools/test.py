@@ -1,5 +1,5 @@
-"""`make test`: pytest with the coverage of the exported package; every notebook is one of the tests
-(tests/test_lessons.py), so that two processes share all of the work."""
+"""`make test`: pytest; every notebook is one of the tests (tests/test_lessons.py), so that two processes share all of
+the work. `make coverage`: the same with the coverage of the exported package, which makes it take far longer."""
 import os, re, subprocess, sys, tempfile, time
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,12 +19,9 @@ def main(more):
     with tempfile.TemporaryDirectory() as tmp:
         # one thread for each of two workers; lessons must not see, or leave, stages of this checkout
         env = os.environ | dict(DFKD_RUNS=f'{tmp}/runs', OMP_NUM_THREADS='1', MPLBACKEND='Agg', PYTHONUNBUFFERED='1')
-        parallel, coverage = ['-n', '2', '--dist', 'worksteal'], ['--cov', '--cov-report', 'term']
-        rc, out = tee([pytest, *parallel, '--durations', '8', *coverage, *more], env)
-    total = re.search(r'^TOTAL.*?(\d+%)', out, re.M)
+        rc, out = tee([pytest, '-n', '2', '--dist', 'worksteal', '--durations', '8', *more], env)
     last = re.findall(r'^.*(?:passed|failed|error).* in .*$', out, re.M)
     print(f"pytest: {last[-1].strip('= ') if last else 'did not finish'}",
-          f"coverage of dfkd_nb: {total[1] if total else 'not measured'}",
           f'{(time.time()-start)/60:.1f} minutes', sep='\n')
     return rc
 
