@@ -1359,7 +1359,8 @@ def choose_for(bundle:Bundle,
               ) -> tuple: # The source for `compress`, the run of the choice
     "The source that teaches this student most, of those that there are"
     trial = min(trial, steps_asked(**(asked or {})))
-    choice = choose_source(bundle.teacher, sources, student, trial, root=root, **kw)
+    n = min(default_of(choose_source, 'n'), max(100, 16*trial))         # to look long before a short trial is no use
+    choice = choose_source(bundle.teacher, sources, student, trial, **{'n': n, **kw}, root=root)
     name = choice.result['params']['chosen']
     return name if name == 'teacher' else sources[name], choice
 

@@ -206,9 +206,10 @@ class Draw:
                  n:int, # Images
                  labels:str='asked', # Of the source, or what the 'teacher' sees
                 ): self.source,self.cb,self.n,self.labels = source,cb,n,labels
-    def __call__(self, seed): # -> images, labels, answers of `look_up`, label agreement or None
+    def __call__(self, seed, run=None): # -> images, labels, answers of `look_up`, label agreement or None
         x, y = self.source.sample(self.n, seed)
-        answers = self.cb.look_up(x)
+        def ask(i, j): return self.cb.look_up(x[i:j])
+        answers = run.in_parts('teacher asked', len(x), ask) if run else ask(0, len(x))     # a run keeps them
         logits = answers[0]
         require_finite(logits, "what the teacher says of the source's images")
         if y is None: return x, logits.argmax(1), answers, None
@@ -220,9 +221,9 @@ class Draw:
 # %% ../nbs/06_distill.ipynb #560f8eed
 class FreshBatches(Batches):
     "Batches of images that are drawn anew each epoch"
-    def __init__(self, draw, seed, bs, device=None):
-        self.draw,self.seed = draw,seed
-        super().__init__(*draw(seed)[:2], bs=bs, device=device)
+    def __init__(self, draw, x, y, bs, device=None): # images and labels of the first draw
+        self.draw = draw
+        super().__init__(x, y, bs=bs, device=device)
     def __iter__(self):
         s = int(torch.randint(2**31, (1,)))
         self.tensors = [t.to(self.tensors[0].device) for t in self.draw(s)[:2]]
@@ -292,8 +293,8 @@ def distill(run,
     T, S = pair_of(teacher, student, data, bs, seed)
     cb = Distill(T, S, kd, ce, patch, tau, probe, block, mixup, live=augment != 'none' or mixup > 0 or fresh)
     draw = Draw(source, cb, n_images, labels)
-    x, y, answers, agreed = draw(seed)
-    batches = FreshBatches(draw, seed, bs) if fresh else Batches(x, y, *(() if cb.live else answers), bs=bs)
+    x, y, answers, agreed = draw(seed, run)
+    batches = FreshBatches(draw, x, y, bs) if fresh else Batches(x, y, *(() if cb.live else answers), bs=bs)
     test = data.read('test')
     cbs = [cb, Augment(augment)] if augment != 'none' else [cb]
     fit(run, S, batches, cb.loss, accuracy_on(*test), epochs, lr, betas, wd, cbs=cbs, also=cb.also)

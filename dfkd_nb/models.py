@@ -6,12 +6,13 @@
 __all__ = ['MODELS', 'TokenWidth', 'Depth', 'Channels', 'Patch', 'Registers', 'Classes', 'Ratio', 'Small', 'POOLS', 'TIMM',
            'TORCHVISION', 'HUGGING_FACE', 'ACTIVATIONS', 'CONFIG', 'SIDES', 'LARGEST', 'PATCHES', 'Mean', 'Deviation',
            'n_params', 'latency', 'sketch', 'n_patches', 'create_net', 'paper', 'table_audit', 'table_unsaid',
-           'logits_of', 'check_stats', 'Classifier', 'create_classifier', 'channel_stats', 'check_names', 'differences',
-           'check_labels', 'skeleton', 'load_classifier']
+           'logits_of', 'check_stats', 'quick_attention', 'Classifier', 'create_classifier', 'channel_stats',
+           'check_names', 'differences', 'check_labels', 'skeleton', 'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 import difflib, time
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 import numpy as np, timm, torch, torchvision, torch.nn.functional as F, yaml, pandas as pd
@@ -19,6 +20,7 @@ from fastcore.basics import patch
 from timm.models.vision_transformer import VisionTransformer
 from pydantic import Field
 from torch import nn
+from torch.nn.attention import sdpa_kernel, SDPBackend
 from .checks import *
 from .runs import *
 from .data import *
@@ -79,7 +81,8 @@ TIMM = { # argument of timm's networks: what it may be
     'reg_tokens': Registers, 'init_values': Small | None, 'fc_norm': bool | None,
     **dict.fromkeys(['class_token', 'no_embed_class', 'dynamic_img_size'], bool),
     **dict.fromkeys(['final_norm', 'pre_norm', 'qkv_bias', 'qk_norm'], bool),
-    **dict.fromkeys(['drop_rate', 'pos_drop_rate', 'proj_drop_rate', 'attn_drop_rate', 'drop_path_rate'], Decay),
+    **dict.fromkeys(['drop_rate', 'pos_drop_rate', 'proj_drop_rate', 'attn_drop_rate', 'drop_path_rate',
+                     'patch_drop_rate'], Decay),
 }
 
 # %% ../nbs/02_models.ipynb #cf2da7c6
@@ -275,6 +278,26 @@ def check_stats(mean, # One value a channel, of images in 0…1
         if len(v) != n: raise ValueError(f'{name}: {k} has {len(v)} values for {n} channel(s)')
     return stats
 
+# %% ../nbs/02_models.ipynb #4ef18ffe
+_FEW_TOKENS = 400     # tokens; with more, the products of all pairs take too much memory
+
+def _fused_is_slow(tokens):
+    "Whether a gradient will be wanted of attention in bfloat16 on a CPU, among few tokens"
+    if not 0 < tokens <= _FEW_TOKENS or not torch.is_grad_enabled(): return False
+    return torch.is_autocast_enabled('cpu') and torch.get_autocast_dtype('cpu') == torch.bfloat16
+
+@contextmanager
+def quick_attention(tokens:int # Of an image; 0: not known
+                   ):
+    "Attention by plain products while this is open, where the gradient of the fused operator is slow"
+    if not _fused_is_slow(tokens): return (yield)
+    settings = torch.backends.cuda              # in spite of their name they count on a CPU, too
+    was = settings.fp16_bf16_reduction_math_sdp_allowed()
+    settings.allow_fp16_bf16_reduction_math_sdp(True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH): yield
+    finally: settings.allow_fp16_bf16_reduction_math_sdp(was)
+
 # %% ../nbs/02_models.ipynb #4df3aac3
 class Classifier(nn.Module):
     "A network with its preparation of images: takes (n,C,H,W) floats in 0…1 of any size, gives logits (n,K)"
@@ -288,6 +311,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.net,self.name,self.classes = net,name or type(net).__name__,classes
         self.size,self.chans = _input_of(net)
+        self.patches = n_patches(net)
         stats = check_stats(mean, std, self.chans, self.name)
         for k,v in stats.items(): self.register_buffer(k, torch.tensor(v).view(-1, 1, 1), persistent=False)
     @property
@@ -298,7 +322,8 @@ class Classifier(nn.Module):
     @property
     def width(self): # of the tokens
         return max((m.normalized_shape[-1] for m in self.net.modules() if isinstance(m, nn.LayerNorm)), default=0)
-    def forward(self, x): return logits_of(self.net(self.prepare(x)))
+    def forward(self, x):
+        with quick_attention(self.patches): return logits_of(self.net(self.prepare(x)))
 
 # %% ../nbs/02_models.ipynb #accfafad
 @patch

@@ -80,8 +80,8 @@ _BOXES = ['fig14', 'fig15', 'fig16', 'fig17', 'fig18', 'fig19']
 _LAYERS = dict(widths=(96, 48, 24), d_widths=(24, 48, 96))
 RECIPES['scenes'] = dict(
     teacher=dict(model='detr_tiny', epochs=5, bs=32, lr=1e-3),
-    generator=dict(epochs=6, **_LAYERS, probe_every=4),
-    student=dict(student='detr_micro', n_images=2000, epochs=6, bs=32, lr=2e-3),
+    generator=dict(epochs=5, **_LAYERS, probe_every=4),
+    student=dict(student='detr_micro', n_images=1500, epochs=7, bs=32, lr=2e-3),
     figures=_BOXES)
 RECIPES['drones'] = dict(
     teacher=dict(model='detr_tiny', epochs=12, bs=16, lr=1e-3),

@@ -241,6 +241,7 @@ def _reach(module, name, seen):
             for used in {u.id for u in ast.walk(n) if isinstance(u, ast.Name)} - {name}: _reach(module, used, seen)
 
 # %% ../nbs/00_runs.ipynb #9540cb01
+@lru_cache
 def code_hash(module:str, # Module of this package, such as `gan`
               name:str, # Function or class in it
              ) -> str: # 12 hex digits
@@ -430,7 +431,7 @@ def set_aside(self:Run,
     warnings.warn(f'run folder {self.path} is damaged ({why}); set aside as {aside.name}, the stage is made anew')
 
 # %% ../nbs/00_runs.ipynb #1e6990c5
-OURS = re.compile(r'(weights|checkpoint|snapshot-\d+)\.safetensors|(run|manifest|result)\.json') # files of a run
+OURS = re.compile(r'(weights|checkpoint|parts|snapshot-\d+)\.safetensors|(run|manifest|result)\.json') # files of a run
 
 @patch
 def half_written(self:Run) -> list: # Paths
@@ -453,12 +454,17 @@ def make_ready(self:Run):
         for p in self.half_written(): p.unlink()
     except OSError as e: self.set_aside(f'it cannot be read: {e.strerror}')
 
+@patch
+def unfinished(self:Run) -> list: # Paths
+    "What a run goes on from when it was killed, and no longer needs when it is finished"
+    return [self.path/f'{name}.safetensors' for name in ('checkpoint', 'parts')]
+
 # %% ../nbs/00_runs.ipynb #e7219ea6
 @patch
 def sweep(self:Run):
-    "Remove what a process has left that was killed at the very end of a run: its checkpoint, and its lock"
+    "Remove what a process has left that was killed at the very end of a run: what it went on from, and its lock"
     if self.path.is_symlink(): return
-    left = [self.path/'checkpoint.safetensors', *self.half_written(), Path(f'{self.path}.begun')]
+    left = [*self.unfinished(), *self.half_written(), Path(f'{self.path}.begun')]
     if not any(map(os.path.lexists, (*left, f'{self.path}.lock'))): return
     try:
         with alone(self, wait=False):
@@ -651,9 +657,45 @@ def look_at_log(self:Run,
 def give_up(self:Run):
     "Remove what an unfinished run has kept: going on from it would end the same"
     if world()[0] > 0 or not self.path.is_dir(): return
-    for f in (self.path/'checkpoint.safetensors', *self.snapshots.values(), *self.half_written()):
-        f.unlink(missing_ok=True)
+    for f in (*self.unfinished(), *self.snapshots.values(), *self.half_written()): f.unlink(missing_ok=True)
     if not any(self.path.iterdir()): self.path.rmdir()
+
+# %% ../nbs/00_runs.ipynb #b548a8ef
+_PARTS = {'key': str, 'n': Count, 'parts': list}
+
+def _read_parts(run, n):
+    "The parts that are done of `n` rows; none, with a warning, where the file is damaged or of another run"
+    path = run.path/'parts.safetensors'
+    if not os.path.lexists(path): return []
+    try:
+        found = check_table(_PARTS, load_tree(path, checked=True), path)
+        if (found['key'], found['n']) != (run.key, n): raise ValueError(f'{path}: is of another run')
+        return found['parts']
+    except (ValueError, OSError) as e:
+        warnings.warn(f'{e}; its parts are made anew')
+        return []
+
+# %% ../nbs/00_runs.ipynb #a0fd1001
+@patch
+def in_parts(self:Run,
+             what:str, # What the bar says
+             n:int, # Rows in all
+             compute, # Function of the first row and the one after the last: a tuple of tensors of so many rows
+             size:int=512, # Rows of a part
+             every:float=10., # Seconds between two writes at least
+            ) -> tuple: # Tensors of `n` rows
+    "Compute rows part by part, with a progress bar; those that a killed run has kept are not computed again"
+    parts = _read_parts(self, n)
+    rows = sum(len(p[0]) for p in parts)
+    due = Due(every)
+    with tqdm(total=n, initial=rows, desc=what, mininterval=1., delay=2., disable=world()[0] > 0) as bar:
+        for i in range(rows, n, size):
+            parts.append(compute(i, min(i+size, n)))
+            bar.update(len(parts[-1][0]))
+            if world()[0] == 0 and due():
+                kept = {'key': self.key, 'n': n, 'parts': parts}
+                with due: save_tree(self.path/'parts.safetensors', kept, checked=True)
+    return tuple(torch.cat(p) for p in zip(*parts))
 
 # %% ../nbs/00_runs.ipynb #33b6c1d1
 def _git(*args):
@@ -738,7 +780,7 @@ def finish(self:Run,
     files['result.json'] = {'bytes': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
     _write_manifest(self.path, self.stage, self.key, files)
     write_atomic(self.path/'result.json', data)
-    (self.path/'checkpoint.safetensors').unlink(missing_ok=True)
+    for f in self.unfinished(): f.unlink(missing_ok=True)
     return self
 
 # %% ../nbs/00_runs.ipynb #23f31498

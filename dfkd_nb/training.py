@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 import torch
 from fastcore.basics import patch
+from timm.layers import PatchDropout
 from torch import nn
 from torch.utils._pytree import tree_map_only
 from .checks import *
@@ -554,6 +555,7 @@ def train_teacher(run,
                   warmup:Decay=.2, # Share of the steps in which the rate rises
                   mix:bool=False, # Mixup and CutMix
                   drop_path:Decay=0., # Stochastic depth of the last block
+                  patch_drop:Decay=0., # Share of an image's patches that a step leaves out
                   ema:Decay=0., # Decay a step of averaged weights, which are kept; 0: the last ones are
                   optimizer:one_of(OPTIMIZERS)='adamw',
                   recipe:Name='ours', # What the results call these settings
@@ -564,7 +566,7 @@ def train_teacher(run,
     x, y = data.read('train')
     stats = channel_stats(x)
     seed_all('init', model, seed)
-    clf = _with_depth(model, len(data.classes), stats, data.shape[0], drop_path)
+    clf = _with_drops(model, len(data.classes), stats, data.shape[0], drop_path=drop_path, patch_drop=patch_drop)
     check_labels(clf, len(data.classes))
     test, valid = data.read('test'), data.read('valid')
     cbs = [Augment(augment), *([Mix(len(data.classes))] if mix else [])]
@@ -578,14 +580,21 @@ def train_teacher(run,
                      'metrics': metrics, 'params': params}
 
 # %% ../nbs/02a_training.ipynb #6d66f9f6
-def _with_depth(model, classes, stats, chans, drop_path): # a classifier with stochastic depth
+_DROPS = { # setting: what a network has that heeds it, and what is said of one that has not
+    'drop_path':  (lambda m: getattr(m, 'drop_prob', 0), 'no stochastic depth'),
+    'patch_drop': (lambda m: isinstance(m, PatchDropout), 'no patches that could be left out'),
+}
+
+def _with_drops(model, classes, stats, chans, **drops): # a classifier that leaves out blocks or patches while it learns
     wants = MODELS[model]['in_chans'] if model in MODELS else chans
     if wants != chans:
         raise ValueError(f'{model} takes images of {wants} channel(s), the data have {chans}: choose another model')
     sketch(model, classes)          # is it known at all?
-    if not drop_path: return create_classifier(model, classes, stats)
-    try: clf = create_classifier(model, classes, stats, drop_path_rate=drop_path)
+    wanted = {k: p for k,p in drops.items() if p}
+    if not wanted: return create_classifier(model, classes, stats)
+    try: clf = create_classifier(model, classes, stats, **{f'{k}_rate': p for k,p in wanted.items()})
     except ValueError: clf = None
-    if clf is None or not any(getattr(m, 'drop_prob', 0) for m in clf.modules()):
-        raise ValueError(f'{model} has no stochastic depth: leave drop_path at 0')
+    for heeds, has_none in map(_DROPS.get, wanted):
+        if clf is None or not any(map(heeds, clf.modules())):
+            raise ValueError(f'{model} has {has_none}: leave {" and ".join(wanted)} at 0')
     return clf

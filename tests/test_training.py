@@ -307,6 +307,8 @@ REFUSED = [
     ({'ema': 1.}, 'ema must be below 1'),
     ({'drop_path': -.1}, 'drop_path must be at least 0'),
     ({'drop_path': .1, 'model': 'torchvision:vit_b_16'}, 'no stochastic depth'),
+    ({'patch_drop': 1.}, 'patch_drop must be below 1'),
+    ({'patch_drop': .5, 'model': 'resnet18'}, 'no patches that could be left out'),
     ({'smoothing': 2.}, 'smoothing must be at most 1'),
     ({'warmup': 1.}, 'warmup must be below 1'),
     ({'lr': float('inf')}, 'lr must be'),

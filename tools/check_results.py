@@ -36,7 +36,10 @@ def image_results(cfg, dataset, seed):
     runs = {nb for nb, d, s in graph.jobs(cfg) if (d, s) == (dataset, seed)}
     end, of, default = f'of {dataset}, seed {seed}', {'seed': seed}, {'seed': seed, 'variant': 'default'}
     for stage in ('teacher', 'probes', 'generator'): yield f'{stage} {end}', {'stage': stage, **default}
-    for rung in RUNGS: yield f'student on {rung} {end}', {'stage': 'student', 'rung': rung, **default}
+    baselines = graph.parameters(cfg, '06_distill', dataset, seed, '').get('baselines', True)
+    for rung in RUNGS:
+        if rung != 'noise' or baselines:
+            yield f'student on {rung} {end}', {'stage': 'student', 'rung': rung, **default}
     if '05_fid' in runs:
         for v in NOTEBOOKS['05_fid'].variants:
             yield f'fid of {dataset}, {v}, seed {seed}', {'stage': 'fid', 'variant': v, **of}

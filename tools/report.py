@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
-from study import RELATIVE, TOLERANCE, WIDER
+from study import FOUND, RELATIVE, TOLERANCE, WIDER
 
 # What a run makes, and publishing may replace, but for what is kept
 MADE   = ['results/*.json', 'results.json', 'runs.json', 'weights/*.safetensors', '*.csv', '*.md', '*.png', '*.svg']
@@ -48,7 +48,7 @@ def kind(name):
 def allowed(metric, value, result):
     "The tolerance of one metric of one result."
     variant = re.sub(r'\d+$', '', result.get('variant') or '')      # epoch14 is 'epoch'
-    for which in (variant, result.get('rung')):
+    for which in (variant, result.get('rung'), None):
         wider = WIDER.get((result.get('stage'), which), {})
         if metric in wider: return wider[metric]
     return TOLERANCE.get(metric, RELATIVE*abs(value))
@@ -63,8 +63,11 @@ def leaves(x, at=''):
 def is_number(x): return isinstance(x, (int, float)) and not isinstance(x, bool)
 
 def as_far_as(old, new):
-    "A new result with those `params` that the old one has: later code may name more of its settings."
-    return new | {'params': {k: v for k, v in new['params'].items() if k in old['params']}} if 'params' in old else new
+    """A new result with those `params` that the old one has: later code may name more of its settings. What a run finds
+    by itself need not be the same."""
+    if 'params' not in old: return new
+    found = {k: old['params'].get(k) for k in FOUND}
+    return new | {'params': {k: found.get(k, v) for k, v in new['params'].items() if k in old['params']}}
 
 def deviation(old, new):
     "(largest share of a tolerance used, what it was); above 1 is outside."

@@ -36,13 +36,13 @@ class Notebook:
 
 NOTEBOOKS = {       # in the order of their numbers
     '02a_training': Notebook(
-        minutes=1, once=True,
+        minutes=.9, once=True,
         makes=(Stage('teacher', 'training.train_teacher', 'recipe'),)),
     '03_probes': Notebook(
-        minutes=1.2, needs=('02a_training',),
+        minutes=.8, needs=('02a_training',),
         draws={'digits': 'fig01 fig02', 'grey': 'fig03', 'colour': 'fig04'}),
     '04_gan': Notebook(
-        minutes=1.9, needs=('03_probes',),
+        minutes=1.6, needs=('03_probes',),
         makes=(Stage('generator', 'gan.train_generator', 'gan_recipe'),),
         draws={'grey': 'fig05 fig06 fig07 table1', 'colour': 'fig08'}),
     '05_fid': Notebook(
@@ -51,23 +51,23 @@ NOTEBOOKS = {       # in the order of their numbers
         variants=('default', 'unguided'),
         draws={'grey': 'table2'}),
     '06_distill': Notebook(
-        minutes=3.6, needs=('04_gan',), reads=('07_ablations',),
+        minutes=2.2, needs=('04_gan',), reads=('07_ablations',),
         makes=(Stage('student', 'distill.distill', 'kd_recipe'),),
         rungs=('real', 'gan', 'noise'),
         draws={'grey': 'fig09 fig10 fig12 table3 table4', 'colour': 'fig11 table5'},
         ships=(('gan', 'default'), ('gan', 'unguided'), ('real', 'default'), ('real', 'no_teacher'),
                ('noise', 'default'))),
     '07_ablations': Notebook(
-        minutes=2.8, needs=('06_distill',), reads=('05_fid',),
+        minutes=2.4, needs=('06_distill',), reads=('05_fid',),
         variants=('all_losses', 'no_kd', 'no_patch'),       # each loss removed in turn
         draws={'grey': 'fig13'},
         ships=(('gan', 'all_losses'), ('gan', 'no_kd'), ('gan', 'no_patch'))),
     '08_detr': Notebook(
-        minutes=2.3, line='boxes',
+        minutes=1.9, line='boxes',
         makes=(Stage('detr_teacher', 'detr.train_detr', 'recipe'),),
         draws={'boxes': 'fig14 fig15 fig16 fig17 detr_sizes'}),
     '09_detr_distill': Notebook(
-        minutes=7.5, needs=('08_detr',), line='boxes',
+        minutes=6.2, needs=('08_detr',), line='boxes',
         makes=(Stage('detr_generator', 'detr_distill.train_scene_generator', 'gan_recipe'),
                Stage('detr_student', 'detr_distill.distill_detr', 'kd_recipe')),
         rungs=('real', 'gan'), matching=('hungarian', 'index'),
@@ -75,7 +75,7 @@ NOTEBOOKS = {       # in the order of their numbers
     '09a_drawn': Notebook(
         minutes=.1, needs=('02a_training',), once=True),
     '10_ladder': Notebook(
-        minutes=4, needs=('03_probes',), reads=('06_distill',),
+        minutes=3.4, needs=('03_probes',), reads=('06_distill',),
         makes=(Stage('student', 'distill.distill', 'wild_recipe'),
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
@@ -117,23 +117,24 @@ SMOKE = {
     # notebook: its data sets, where these are not all of the plan's; {data set: n}: for the first n seeds only
     'only': dict.fromkeys(('05_fid', '07_ablations', '09a_drawn', '10_ladder', '11_deploy'), ['digits']),
     # notebook: {parameter: value} or, for one data set only, notebook: {data set: {parameter: value}}
-    'parameters': {},
+    'parameters': {'06_distill': {'digits_rgb': {'baselines': False}}},
 }
 
 # --- what to reach in the scale `smoke`: the least mean over the seeds
 
 ACCURACY = {'teacher': .96, 'real': .93, 'gan': .9}         # on test images of digits: the teacher, students by rung …
-BEYOND   = {'wild': .85, 'teacher': .87, 'drawn': .85}      # … and students on the rungs beyond the paper
+BEYOND   = {'wild': .85, 'teacher': .85, 'drawn': .85}      # … and students on the rungs beyond the paper
 MAP50    = {'teacher': .8, 'real': .7, 'gan': .5}           # mAP@50 on scenes: the detector, its matched students
 INT8     = .009                                             # at most what an exported student may lose in int8
 
 # --- how far a metric may lie from the committed one on another machine, in its own unit
 # One test image of the 360 is .003; another machine's rounding sends a training down another path, whose end differs
-# like another seed's.
+# like another seed's. Measured on two machines, the same seeds: students (n = 14) were .03 apart (root mean square), at
+# most .06; teachers (n = 3) at most .02, detectors' mAP@50 (n = 5) at most .05.
 
 TOLERANCE = {
-    'accuracy': .05, 'accuracy_valid': .06, 'teacher_accuracy': .04, 'accuracy_int8': .05, 'held_out': .15,
-    'agreement': .06, 'label_agreement': .12, 'alignment': .10, 'same_answer': .01, 'same_answer_int8': .03,
+    'accuracy': .04, 'accuracy_valid': .05, 'teacher_accuracy': .04, 'held_out': .15,
+    'label_agreement': .12, 'alignment': .10, 'same_answer': .01, 'same_answer_int8': .03,
     'crossings': .3, 'probe_cosine': .10, 'nearest_probe_accuracy': .15, 'own_class_cosine': .10,
     'mass_on_patches': .10, 'balance': .05,
     'diversity': .35, 'loss_d': .3, 'recall': .12, 'precision': .15, 'kid': .03, 'kid_se': .003,
@@ -144,10 +145,10 @@ TOLERANCE = {
 # Wider for some results, by stage and by rung or variant (without its number: epoch14 is 'epoch')
 WIDER = {
     ('fid', None): {'fid': 2.5, 'diversity': .35},
+    ('student', None): {'accuracy': .09, 'agreement': .09},
+    ('deploy', None): {'accuracy': .09, 'accuracy_int8': .09},
     ('student', 'noise'): {'accuracy': .35, 'agreement': .35},
-    ('student', 'teacher'): {'accuracy': .06, 'agreement': .06, 'alignment': .3},   # three seeds: 94.7 to 97.8 %, …
-    ('student', 'wild'): {'accuracy': .10, 'agreement': .10},                       # … 91.1 to 96.4 %
-    ('student', 'drawn'): {'accuracy': .10, 'agreement': .10},
+    ('student', 'teacher'): {'alignment': .3},
     ('student', 'dafl'): {'accuracy': .35, 'agreement': .35},
     # what no loss holds, and two machines saw far apart: attention without the teacher's, students of unfinished
     # generators
@@ -155,6 +156,7 @@ WIDER = {
     ('student', 'epoch'): {'accuracy': .35, 'agreement': .35, 'label_agreement': .3},
 }
 RELATIVE = .25                                  # for every metric not named: a share of its value
+FOUND = ('kinds',)                              # what a run finds by itself and says among its settings
 
 # --- what is read from these tables
 
