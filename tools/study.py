@@ -77,6 +77,7 @@ NOTEBOOKS = {       # in the order of their numbers
     '10_ladder': Notebook(
         minutes=3.4, needs=('03_probes',), reads=('06_distill',),
         makes=(Stage('student', 'distill.distill', 'wild_recipe'),
+               Stage('student', 'distill.distill', 'drawn_recipe'),
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
         ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
