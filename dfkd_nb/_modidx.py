@@ -1129,6 +1129,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs._git': ('runs.html#_git', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._gpu_share': ('runs.html#_gpu_share', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._has_begun': ('runs.html#_has_begun', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs._join': ('runs.html#_join', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._key': ('runs.html#_key', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._launch': ('runs.html#_launch', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._load_into': ('runs.html#_load_into', 'dfkd_nb/runs.py'),

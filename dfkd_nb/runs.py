@@ -663,16 +663,20 @@ def give_up(self:Run):
 # %% ../nbs/00_runs.ipynb #b548a8ef
 _PARTS = {'key': str, 'n': Count, 'parts': list}
 
+def _join(parts): return tuple(torch.cat(p) for p in zip(*parts, strict=True))
+
 def _read_parts(run, n):
-    "The parts that are done of `n` rows; none, with a warning, where the file is damaged or of another run"
+    "The rows that are done of `n`, as one part; none, with a warning, where the file is damaged or of another run"
     path = run.path/'parts.safetensors'
     if not os.path.lexists(path): return []
     try:
         found = check_table(_PARTS, load_tree(path, checked=True), path)
         if (found['key'], found['n']) != (run.key, n): raise ValueError(f'{path}: is of another run')
-        return found['parts']
-    except (ValueError, OSError) as e:
-        warnings.warn(f'{e}; its parts are made anew')
+        rows = _join(found['parts'])
+        if len({len(t) for t in rows}) == 1 and 0 < len(rows[0]) <= n: return [rows]
+        raise ValueError(f'{path}: holds other rows')
+    except (ValueError, OSError, TypeError, RuntimeError) as e:
+        warnings.warn(f"{' '.join(str(e).split())[:200]}; its parts are made anew")
         return []
 
 # %% ../nbs/00_runs.ipynb #a0fd1001
@@ -695,7 +699,7 @@ def in_parts(self:Run,
             if world()[0] == 0 and due():
                 kept = {'key': self.key, 'n': n, 'parts': parts}
                 with due: save_tree(self.path/'parts.safetensors', kept, checked=True)
-    return tuple(torch.cat(p) for p in zip(*parts))
+    return _join(parts)
 
 # %% ../nbs/00_runs.ipynb #33b6c1d1
 def _git(*args):
