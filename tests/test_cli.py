@@ -163,9 +163,9 @@ def folder_of(path, size, n=12):
 
 @pytest.fixture
 def large(tmp_path, monkeypatch):
-    "Arguments of `dfkd bundle` for a teacher of 96 pixels, and its data"
+    "Arguments of `dfkd bundle` for a teacher of 72 pixels, and its data"
     monkeypatch.setattr('dfkd_nb.cli._chance', lambda K: 0)
-    save_file(create_net('vit_rgb_teacher', 2, img_size=96).state_dict(), tmp_path/'w.safetensors')
+    save_file(create_net('vit_rgb_teacher', 2, img_size=72).state_dict(), tmp_path/'w.safetensors')
     stats = ['--mean', '.5', '.5', '.5', '--std', '.5', '.5', '.5']
     return ['--teacher', 'vit_rgb_teacher', '--weights', tmp_path/'w.safetensors', *stats, '--epochs', '1', '--width',
             '16', '--tries', '1', '--anyway', '--data', folder_of(tmp_path/'data', 120)]
@@ -173,22 +173,22 @@ def large(tmp_path, monkeypatch):
 def test_teacher_of_large_images(large, tmp_path, tried, capsys):
     assert main(['bundle', *map(str, large), '--out', str(tmp_path/'b')]) == 0
     said = capsys.readouterr().out.splitlines()[0]
-    assert said == ('images: 96×96 pixels; the generator draws 64×64 (--size), enlarged for teacher and students')
-    tried('dfkd bundle: a folder, and a teacher of 96 pixels', said)
+    assert said == ('images: 72×72 pixels; the generator draws 64×64 (--size), enlarged for teacher and students')
+    tried('dfkd bundle: a folder, and a teacher of 72 pixels', said)
     b = Bundle(tmp_path/'b')
-    assert b.shape == (3, 96, 96) and b.card['images']['shape'] == [3, 64, 64]
-    x, y = get_data(tmp_path/'data', size=96).read('test')
+    assert b.shape == (3, 72, 72) and b.card['images']['shape'] == [3, 64, 64]
+    x, y = get_data(tmp_path/'data', size=72).read('test')
     assert b.card['teacher']['accuracy'] == accuracy(predict(load_classifier(b.teacher), x), y)
     small = ['--student', 'vit_rgb_student', '--source', 'gan', '--images', '64', '--epochs', '1', '--data',
              tmp_path/'data']
     tried.command('dfkd distill from its generator', ['distill', tmp_path/'b', *small, '--out', tmp_path/'s'],
-                  r'at 64 pixels \(.* at its own 96\)', capsys, code=0)
+                  r'at 64 pixels \(.* at its own 72\)', capsys, code=0)
     tried.command('dfkd distill --size 32 from its generator',
                   ['distill', tmp_path/'b', *small, '--size', '32', '--out', tmp_path/'t'], '--size 32: the generator',
                   capsys)
     noise = ['distill', tmp_path/'b', *small[:2], '--source', 'noise', '--images', '64', '--epochs', '1', '--check',
              '--out', tmp_path/'t']
-    tried.command('dfkd distill --source noise', noise, '3×96×96', capsys, code=0)
+    tried.command('dfkd distill --source noise', noise, '3×72×72', capsys, code=0)
     tried.command('dfkd distill --source noise --size 48', [*noise, '--size', '48'], '3×48×48', capsys, code=0)
     tried.command('dfkd evaluate', ['evaluate', tmp_path/'s', '--data', tmp_path/'data'], 'at 64 pixels', capsys, 0)
     report = ['report', tmp_path/'b', '--data', tmp_path/'data', '--out', tmp_path/'r.html']
@@ -204,7 +204,7 @@ def test_size_of_the_generator(large, tmp_path, tried, capsys, monkeypatch):
     assert main(['bundle', *map(str, large), '--size', '16', '--out', str(tmp_path/'b'), '--json']) == 0
     said = json.loads(capsys.readouterr().out)
     assert said['images']['shape'] == [3, 16, 16]
-    tried('dfkd bundle --size 16: a teacher of 96 pixels', 'the generator draws 16×16')
+    tried('dfkd bundle --size 16: a teacher of 72 pixels', 'the generator draws 16×16')
 
 # --- samples, and folders to measure by
 
