@@ -11,6 +11,7 @@ import argparse, contextlib, importlib, inspect, io, json, os, re, shutil, sys, 
 import traceback, warnings
 from pathlib import Path
 from typing import Literal
+from fastcore.basics import patch
 
 # %% ../nbs/13_cli.ipynb #79b476e6
 BOUNDS = { # command: option -> whose argument it is, or an annotation
@@ -501,50 +502,94 @@ def _pictures(source):
     if not list_images(folder): raise ValueError(f'{source}: {folder} holds no pictures')
     return folder
 
-def _distill(a):
-    from dfkd_nb.bundle import Bundle, free_place, in_colour, local_path, make_source, match_classes, preflight
-    from dfkd_nb.bundle import candidates_for, compress, is_auto, save_student, sweep
-    from dfkd_nb.plan import plan_student, telling
-    path = local_path(a.bundle, 'the bundle')
-    inputs = [path, *_existing(a.data, _pictures(a.source))]
-    out = free_place(a.out, '--out', inputs)
-    root = _work_of(out, a.command, None, inputs)
-    bundle = Bundle(path, a.size)
-    if is_auto(a.source) and bundle.generator is not None and a.size is None:       # all pictures as large as these
-        bundle.size = bundle.generator.result['params']['shape'][-1]
-    shape = _shape(a, bundle)
-    data = _data(a.data, shape[-1]) if a.data is not None else None
-    if data is not None: data = match_classes(in_colour(data, shape[0]), bundle.classes)
-    alone = a.source == 'teacher' or is_auto(a.source)
-    _room(a, bundle, shape)
-    src = a.source if alone else make_source(bundle, a.source, apart=data is None)
-    shown = (shape,) if alone else (src.shape, 64, src.sample(200, 1)[0])
-    checks = preflight(bundle.teacher, a.student, *shown)
+class _Student:
+    "What `dfkd distill` is to make, and of what"
+    def __init__(self, a):
+        from dfkd_nb.bundle import Bundle, free_place, is_auto, local_path, make_source
+        path = local_path(a.bundle, 'the bundle')
+        inputs = [path, *_existing(a.data, _pictures(a.source))]
+        self.a, self.auto = a, is_auto(a.source)
+        self.out = free_place(a.out, '--out', inputs)
+        self.root = _work_of(self.out, a.command, None, inputs)
+        self.bundle = Bundle(path, a.size)
+        self.as_the_generator()
+        self.shape = _shape(a, self.bundle)
+        self.data = self.real()
+        _room(a, self.bundle, self.shape)
+        known = self.auto or a.source == 'teacher'      # by its name alone
+        self.source = a.source if known else make_source(self.bundle, a.source, apart=self.data is None)
+    def as_the_generator(self):
+        "All pictures as large as the generator's, where sources are to be compared"
+        generator = self.bundle.generator
+        if self.auto and generator is not None and self.a.size is None:
+            self.bundle.size = generator.result['params']['shape'][-1]
+    def real(self):
+        "Real images to measure by, if any were named"
+        from dfkd_nb.bundle import in_colour, match_classes
+        if self.a.data is None: return
+        data = _data(self.a.data, self.shape[-1])
+        return match_classes(in_colour(data, self.shape[0]), self.bundle.classes)
+
+# %% ../nbs/13_cli.ipynb #5db59190
+@patch
+def check(self:_Student):
+    "Whether teacher, student and source go together: what was checked, and how it came out"
+    from dfkd_nb.bundle import preflight
+    shown = (self.shape,) if isinstance(self.source, str) else (self.source.shape, 64, self.source.sample(200, 1)[0])
+    checks = preflight(self.bundle.teacher, self.a.student, *shown)
     for what, how in checks: print(f'{what}: {how}')
-    _whose_fault(a, bundle, src)
+    _whose_fault(self.a, self.bundle, self.source)
+    return dict(checks)
+
+@patch
+def plan(self:_Student):
+    "A schedule that fits the minutes; the first steps of the training are timed for it"
+    from dfkd_nb.plan import plan_student
+    a = self.a
     asked = a.images, a.epochs, a.rounds
-    def plan(): return plan_student(bundle, a.student, src, a.minutes, data, *asked, a.began)
-    def planned(): return _planned(root, [bundle.teacher, a.student, src, a.minutes, *asked], plan)
+    return plan_student(self.bundle, a.student, self.source, a.minutes, self.data, *asked, a.began)
+
+# %% ../nbs/13_cli.ipynb #7552de2c
+@patch
+def planned(self:_Student):
+    "The schedule of the same question before, or a new one"
+    a = self.a
+    question = [self.bundle.teacher, a.student, self.source, a.minutes, a.images, a.epochs, a.rounds]
+    return _planned(self.root, question, self.plan)
+
+@patch
+def chosen(self:_Student):
+    "The schedule, after the choice of a source where it was left to us; and the run of that choice"
+    from dfkd_nb.bundle import candidates_for
+    if not self.auto: return self.planned(), None
+    sources = candidates_for(self.bundle, self.a.student, self.a.source)
+    self.source, choice = _chosen(self.a, self.bundle, self.root, sources)
+    try: return self.planned(), choice
+    except ValueError as e:
+        if self.source != 'teacher' or self.a.minutes is None: raise
+        print(f'teacher: {e}; chosen again among the others')
+    del sources['teacher']
+    self.source, choice = _chosen(self.a, self.bundle, self.root, sources)
+    return self.planned(), choice
+
+# %% ../nbs/13_cli.ipynb #324d370c
+def _distill(a):
+    "`dfkd distill`"
+    from dfkd_nb.bundle import compress, save_student, sweep
+    from dfkd_nb.plan import telling
+    s = _Student(a)
+    checks = s.check()
     if a.check:
-        if not is_auto(a.source): print(f'time: {plan()}')
-        return {'checks': dict(checks)}
-    with working(out, root, 'distill'):
-        sweep(out)
-        if is_auto(a.source):
-            sources = candidates_for(bundle, a.student, a.source)
-            src, choice = _chosen(a, bundle, root, sources)
-        try: schedule = planned()
-        except ValueError as e:         # pictures that are there already take less time
-            if not (is_auto(a.source) and src == 'teacher' and a.minutes is not None): raise
-            print(f'teacher: {e}; chosen again among the others')
-            del sources['teacher']
-            src, choice = _chosen(a, bundle, root, sources)
-            schedule = planned()
+        if not s.auto: print(f'time: {s.plan()}')
+        return {'checks': checks}
+    with working(s.out, s.root, 'distill'):
+        sweep(s.out)
+        schedule, choice = s.chosen()
         with telling(schedule):
-            run = compress(bundle, a.student, src, data, root, lr=a.lr, seed=a.seed, **schedule.settings)
-        if is_auto(a.source): run.choice = choice
-        save_student(out, run, bundle, schedule.card)
-        return {'student': out, 'checks': dict(checks), **_tell(run, bundle, shape)}
+            run = compress(s.bundle, a.student, s.source, s.data, s.root, lr=a.lr, seed=a.seed, **schedule.settings)
+        if s.auto: run.choice = choice
+        save_student(s.out, run, s.bundle, schedule.card)
+        return {'student': s.out, 'checks': checks, **_tell(run, s.bundle, s.shape)}
 
 # %% ../nbs/13_cli.ipynb #a7912bfb
 def _tell(run, bundle, shape):
