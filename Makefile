@@ -87,6 +87,9 @@ browse: $(DOCS) ## read every page of the site in a headless Chromium
 release: $(READY) ## archives of SCALE's bundles and exported students, with cards and checksums, in build/release
 	@$(BIN)/python tools/release.py $(SCALE)
 
+package: $(READY) ## sdist and wheel; README's commands and lines, run from the wheel in an empty folder
+	@$(BIN)/python tools/package.py
+
 links: $(READY) ## badges and clone lines from repo_url in settings.ini
 	@$(BIN)/python tools/links.py
 
@@ -95,5 +98,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone shipped outputs readme site browse release links clean-check
+.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone shipped outputs readme site browse release package links clean-check
 .DEFAULT_GOAL := help

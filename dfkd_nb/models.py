@@ -14,6 +14,7 @@ import difflib, time
 from collections import Counter
 from contextlib import contextmanager
 from functools import partial
+from importlib import resources
 from typing import Annotated
 import numpy as np, timm, torch, torchvision, torch.nn.functional as F, yaml, pandas as pd
 from fastcore.basics import patch
@@ -217,8 +218,8 @@ def create_net(name:str, # One of `MODELS`, any of timm's names, `torchvision:NA
 
 # %% ../nbs/02_models.ipynb #2b1e9196
 def paper() -> dict:
-    "The paper's numbers and settings, from `paper_figures/paper.yaml`"
-    return yaml.safe_load((project_root()/'paper_figures'/'paper.yaml').read_text())
+    "The paper's numbers and settings, from the package's `paper.yaml`"
+    return yaml.safe_load((resources.files('dfkd_nb')/'paper.yaml').read_text(encoding='utf-8'))
 
 # %% ../nbs/02_models.ipynb #b54622ea
 def table_audit() -> pd.DataFrame:

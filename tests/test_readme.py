@@ -1,8 +1,7 @@
 "The front door: README.md, badges and the site's start page, where the repository has an address and where not."
-import base64, importlib.util, os, re, subprocess, sys
+import base64, importlib.util, re
 import pytest
 import links, readme
-from dfkd_nb.bundle import Bundle
 from cells import NBS, ROOT, has_address, numbered, read, settings, source
 
 PLACEHOLDER = {'repo_url': 'https://github.com/OWNER/dfkd_nb', 'branch': 'main'}
@@ -51,42 +50,6 @@ def test_front_page():
     for target in re.findall(r'\]\((?!http|#)([^)]+)\)', text): assert (ROOT/target).exists(), target
     assert sorted(re.findall(r'\]\(nbs/(\w+)\.ipynb\) \|', text)) == [p.stem for p in numbered()]
     assert readme.main(['--check']) == 0
-
-@pytest.mark.slow
-@pytest.mark.no_cover
-def test_five_lines_run(tmp_path, monkeypatch):
-    "The lines of README.md as they stand, with a smaller student and few steps."
-    import timm
-    from safetensors.torch import save_file
-    from dfkd_nb import bundle
-    lines, = re.findall(r'```python\n(.*?)```', (ROOT/'README.md').read_text(encoding='utf-8'), re.S)
-    assert len([l for l in lines.splitlines() if l and not l.startswith('from')]) == 5
-    name, file = re.search(r"foreign_teacher\('(\w+)', '([\w.]+)'\)", lines).groups()
-    net = timm.create_model(name, img_size=32, num_classes=4)
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, tmp_path/file)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('DFKD_RUNS', str(tmp_path/'runs'))
-    brief = dict(rounds=1, every=1, g_steps=1, s_steps=1, drawn=64)
-    for k, v in brief.items(): monkeypatch.setitem(bundle.TEACHER_ONLY, k, v)
-    exec(lines.replace('deit_tiny_patch16_224', 'vit_rgb_student'), here := {})
-    assert here['student'].result['images_read'] == {}          # no real image
-    assert bundle.load_student(tmp_path/'student').card['classes'] == ['bird', 'drone', 'helicopter', 'plane']
-
-@pytest.mark.slow
-@pytest.mark.no_cover
-def test_run_to_copy(tmp_path):
-    "The commands of README.md as they stand, in a folder that has `examples/`: what they promise is so."
-    blocks = re.findall(r'```sh\n(.*?)```', (ROOT/'README.md').read_text(encoding='utf-8'), re.S)
-    [commands] = [b for b in blocks if 'dfkd sample' in b]
-    (tmp_path/'examples').symlink_to(ROOT/'examples')
-    paths = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])
-    got = subprocess.run(['bash', '-ec', commands], cwd=tmp_path, capture_output=True, text=True,
-                         env={**os.environ, 'PATH': paths, 'PYTHONPATH': str(ROOT)})
-    assert got.returncode == 0, got.stderr
-    right, n = re.search(r'([\d.]+)% of (\d+) images of pictures, at 16 pixels', got.stdout).groups()
-    teacher = Bundle(ROOT/'examples'/'digits.bundle').card['teacher']['accuracy']
-    assert n == '360' and float(right) >= 100*teacher-3
-    assert re.search(r'pictures/7/0000.png: 7 \(', got.stdout)
 
 # --- links.py
 

@@ -1,5 +1,5 @@
 "Reports: pages of folders that someone else filled"
-import json, re, shutil, subprocess, sys
+import json, re, shutil
 from html.parser import HTMLParser
 from pathlib import Path
 import numpy as np, pytest, torch, yaml
@@ -208,16 +208,6 @@ def test_command(made, tmp_path, tried, capsys):
     assert sorted(p.name for p in tmp_path.glob('*.htm*')) == ['b.htm', 'r.html']
     assert sorted(p.name for p in (made/'gan').iterdir()) == ['bundle.yaml', 'result.json', 'student.yaml',
                                                              'weights.safetensors']
-
-
-def test_template_is_in_the_wheel(tmp_path):
-    "The page's template is a file of the package, and is installed with it."
-    for name in ('setup.py', 'settings.ini', 'MANIFEST.in', 'pyproject.toml', 'LICENSE', 'README.md'):
-        shutil.copy(ROOT/name, tmp_path)
-    shutil.copytree(ROOT/'dfkd_nb', tmp_path/'dfkd_nb', ignore=shutil.ignore_patterns('__pycache__'))
-    subprocess.run([sys.executable, 'setup.py', '-q', 'build', '-b', 'made'], cwd=tmp_path, check=True,
-                   capture_output=True)
-    assert list(tmp_path.glob('made/*/dfkd_nb/report.html'))
 
 # --- a card says only what it knows
 

@@ -5,7 +5,7 @@ import paper as paper_tool, report, summary
 from cells import ROOT
 from dfkd_nb.results import as_json, read_records
 
-PAPER = yaml.safe_load((ROOT/'paper_figures/paper.yaml').read_text(encoding='utf-8'))
+PAPER = yaml.safe_load((ROOT/'dfkd_nb/paper.yaml').read_text(encoding='utf-8'))
 
 def runs(stage, values, variant='default', dataset='mnist', metric='accuracy', **kw):
     "One result a seed."

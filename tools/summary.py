@@ -1,6 +1,6 @@
 """The summary: every number of the paper beside ours, and every claim in words with the measurement that decides it.
 `summary.py [SCALE]` writes build/<scale>/summary.md from the results there. What the paper says, and why we may
-differ, stands in paper_figures/paper.yaml.
+differ, stands in dfkd_nb/paper.yaml.
 
 A claim of that file, from end to end:
 
@@ -337,7 +337,7 @@ def page(scale, folder, paper):
     ours, said = numbers(paper, results, counts), list(claims(paper, results))
     rows = [r for part in ours.values() for r in part]
     tables = [f'[{t}]({t}.md)' for t in ('table1', 'table3', 'unsaid') if (Path(folder)/f'{t}.md').exists()]
-    parts = [f'# Summary, {scale}', '<!-- Made by tools/summary.py from the results and paper_figures/paper.yaml. -->',
+    parts = [f'# Summary, {scale}', '<!-- Made by tools/summary.py from the results and dfkd_nb/paper.yaml. -->',
              in_short(scale, paper, rows, said),
              f"Data: {data_of(paper, results)}. Settings are compared in {', '.join(tables) or 'no table yet'}.",
              '## Numbers']
@@ -356,7 +356,7 @@ def main(args=None, root=ROOT):
     if not read_records(folder):        # a page alone would look like a run that made nothing else
         print(f'no results in {folder}: run `make paper SCALE={a.scale}`', file=sys.stderr)
         return 1
-    paper = yaml.safe_load((root/'paper_figures/paper.yaml').read_text(encoding='utf-8'))
+    paper = yaml.safe_load((root/'dfkd_nb/paper.yaml').read_text(encoding='utf-8'))
     text = page(a.scale, folder, paper)
     if a.print: print(text)
     else: (folder/'summary.md').write_text(text, encoding='utf-8')
