@@ -8,15 +8,17 @@ for c in slurmctld slurmd sbatch munged; do
 done
 [ "$(id -u)" = 0 ] || { echo 'needs root, to start the daemons' >&2; exit 1; }
 
+conf=/etc/slurm/slurm.conf      # where daemons and jobs look for it
+[ ! -e $conf ] || { echo "$conf is there: this machine is of a cluster already" >&2; exit 1; }
+
 tmp=$(mktemp -d)
 host=$(hostname -s)
-export SLURM_CONF=$tmp/slurm.conf
 started=()
 down() {
     local p
     for p in "${started[@]}"; do kill "$p" 2>/dev/null && wait "$p" 2>/dev/null || true; done
     [ -e "$tmp/munged.pid" ] && kill "$(cat "$tmp/munged.pid")" 2>/dev/null || true
-    rm -rf "$tmp"
+    rm -rf "$tmp" $conf
 }
 trap down EXIT
 
@@ -26,7 +28,8 @@ dd if=/dev/urandom of="$tmp/munge.key" bs=1024 count=1 status=none
 chmod 700 "$tmp" && chmod 400 "$tmp/munge.key"
 munged --force --key-file "$tmp/munge.key" --socket "$tmp/munge.socket" --pid-file "$tmp/munged.pid" \
        --log-file "$tmp/munged.log" --seed-file "$tmp/munge.seed"
-cat > "$SLURM_CONF" <<CONF
+mkdir -p /etc/slurm
+cat > $conf <<CONF
 ClusterName=one
 SlurmctldHost=$host
 AuthType=auth/munge
