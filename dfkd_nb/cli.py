@@ -11,7 +11,6 @@ import argparse, contextlib, importlib, inspect, io, json, os, re, shutil, sys, 
 import traceback, warnings
 from pathlib import Path
 from typing import Literal
-from fastcore.basics import patch
 
 # %% ../nbs/13_cli.ipynb #79b476e6
 BOUNDS = { # command: option -> whose argument it is, or an annotation
@@ -531,46 +530,42 @@ class _Student:
         return match_classes(in_colour(data, self.shape[0]), self.bundle.classes)
 
 # %% ../nbs/13_cli.ipynb #5db59190
-@patch
-def check(self:_Student):
+def _check_student(s):
     "Whether teacher, student and source go together: what was checked, and how it came out"
     from dfkd_nb.bundle import preflight
-    shown = (self.shape,) if isinstance(self.source, str) else (self.source.shape, 64, self.source.sample(200, 1)[0])
-    checks = preflight(self.bundle.teacher, self.a.student, *shown)
+    shown = (s.shape,) if isinstance(s.source, str) else (s.source.shape, 64, s.source.sample(200, 1)[0])
+    checks = preflight(s.bundle.teacher, s.a.student, *shown)
     for what, how in checks: print(f'{what}: {how}')
-    _whose_fault(self.a, self.bundle, self.source)
+    _whose_fault(s.a, s.bundle, s.source)
     return dict(checks)
 
-@patch
-def plan(self:_Student):
+def _plan_student(s):
     "A schedule that fits the minutes; the first steps of the training are timed for it"
     from dfkd_nb.plan import plan_student
-    a = self.a
+    a = s.a
     asked = a.images, a.epochs, a.rounds
-    return plan_student(self.bundle, a.student, self.source, a.minutes, self.data, *asked, a.began)
+    return plan_student(s.bundle, a.student, s.source, a.minutes, s.data, *asked, a.began)
 
 # %% ../nbs/13_cli.ipynb #7552de2c
-@patch
-def planned(self:_Student):
+def _schedule(s):
     "The schedule of the same question before, or a new one"
-    a = self.a
-    question = [self.bundle.teacher, a.student, self.source, a.minutes, a.images, a.epochs, a.rounds]
-    return _planned(self.root, question, self.plan)
+    a = s.a
+    question = [s.bundle.teacher, a.student, s.source, a.minutes, a.images, a.epochs, a.rounds]
+    return _planned(s.root, question, lambda: _plan_student(s))
 
-@patch
-def chosen(self:_Student):
+def _settle(s):
     "The schedule, after the choice of a source where it was left to us; and the run of that choice"
     from dfkd_nb.bundle import candidates_for
-    if not self.auto: return self.planned(), None
-    sources = candidates_for(self.bundle, self.a.student, self.a.source)
-    self.source, choice = _chosen(self.a, self.bundle, self.root, sources)
-    try: return self.planned(), choice
+    if not s.auto: return _schedule(s), None
+    sources = candidates_for(s.bundle, s.a.student, s.a.source)
+    s.source, choice = _chosen(s.a, s.bundle, s.root, sources)
+    try: return _schedule(s), choice
     except ValueError as e:
-        if self.source != 'teacher' or self.a.minutes is None: raise
+        if s.source != 'teacher' or s.a.minutes is None: raise
         print(f'teacher: {e}; chosen again among the others')
     del sources['teacher']
-    self.source, choice = _chosen(self.a, self.bundle, self.root, sources)
-    return self.planned(), choice
+    s.source, choice = _chosen(s.a, s.bundle, s.root, sources)
+    return _schedule(s), choice
 
 # %% ../nbs/13_cli.ipynb #324d370c
 def _distill(a):
@@ -578,13 +573,13 @@ def _distill(a):
     from dfkd_nb.bundle import compress, save_student, sweep
     from dfkd_nb.plan import telling
     s = _Student(a)
-    checks = s.check()
+    checks = _check_student(s)
     if a.check:
-        if not s.auto: print(f'time: {s.plan()}')
+        if not s.auto: print(f'time: {_plan_student(s)}')
         return {'checks': checks}
     with working(s.out, s.root, 'distill'):
         sweep(s.out)
-        schedule, choice = s.chosen()
+        schedule, choice = _settle(s)
         with telling(schedule):
             run = compress(s.bundle, a.student, s.source, s.data, s.root, lr=a.lr, seed=a.seed, **schedule.settings)
         if s.auto: run.choice = choice

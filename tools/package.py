@@ -1,6 +1,6 @@
 """`make package`: sdist and wheel; the wheel is installed by itself, and tools/installed.py tries it in an empty
-folder. `--keep FOLDER` leaves the two files there."""
-import argparse, os, shutil, subprocess, sys, tempfile
+folder."""
+import os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
@@ -25,13 +25,7 @@ def tried(wheel, tmp):
     command = [sys.executable, ROOT/'tools'/'installed.py', lib, ROOT/'README.md']
     return subprocess.run(command, cwd=empty, env=env).returncode
 
-def main(args=None):
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument('--keep', type=Path, help='a folder for sdist and wheel')
-    a = p.parse_args(args)
-    with tempfile.TemporaryDirectory() as tmp:
-        wheel = build(Path(tmp)/'dist')
-        if a.keep: shutil.copytree(wheel.parent, a.keep, dirs_exist_ok=True)
-        return tried(wheel, Path(tmp))
+def main():
+    with tempfile.TemporaryDirectory() as tmp: return tried(build(Path(tmp)/'dist'), Path(tmp))
 
 if __name__ == '__main__': sys.exit(main())
