@@ -1149,7 +1149,7 @@ class Bundle:
                  path:str|Path, # Folder
                  size:Size|None=None, # Pixels of the images that are not its generator's; default: the teacher's
                 ):
-        self.path,self.size = Path(path).expanduser(),size
+        self.path,self.size,self._drawn = Path(path).expanduser(),size,None
         self.card = _read_card(self.path/'card.yaml', Card, 'bundle')
         has = _listed(self.path, self.card)
         results = {part: self._result(part) for part in has}
@@ -1180,6 +1180,10 @@ class Bundle:
         channels, own = self.takes
         size = self.size or own
         return channels, size, size
+    @property
+    def drawn(self): # pictures by a program, of the kinds that tell most about the teacher: looked for once
+        if self._drawn is None or self._drawn.shape != self.shape: self._drawn = drawn_for(self.teacher, self.shape)
+        return self._drawn
     def __repr__(self):
         has = ', '.join(part for part in PARTS if getattr(self, part))
         licence = ' '.join(self.card['licence'].split())[:80]
@@ -1232,7 +1236,7 @@ def make_source(bundle:Bundle,
         return GanSource(bundle.generator)
     _require_room(bundle.shape, bundle.path)
     if what == 'noise': return NoiseSource(bundle.shape, K)
-    if what == 'drawn': return drawn_for(bundle.teacher, bundle.shape)
+    if what == 'drawn': return bundle.drawn
     if isinstance(what, str) and what.startswith('wild:'):
         return as_seen(wild_source(wild_folder(what), bundle.shape, K, apart), bundle.teacher)
     raise ValueError(f"unknown source {str(what)[:60]!r}: there are {', '.join(SOURCES)}")

@@ -66,7 +66,7 @@ _IN_NAMES = set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_
 Name = TypeAliasType('Name', Annotated[Any, AfterValidator(_file_name)]) # variants of results
 
 # %% ../nbs/00_checks.ipynb #31780545
-PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None))
+PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None), Path)
 
 def _no_plain(kind):
     def check(value):
@@ -134,7 +134,7 @@ def _small(value):
     if isinstance(value, int): return value.bit_length() < 1000
     if isinstance(value, dict): value = [*value, *value.values()]
     if isinstance(value, (list, tuple, set)): return len(value) < 100 and all(map(_small, value))
-    return isinstance(value, (*PLAIN, Path))
+    return isinstance(value, PLAIN)
 
 # %% ../nbs/00_checks.ipynb #cbc95a0a
 def _why(a, error):

@@ -9,6 +9,7 @@ __all__ = ['BOUNDS', 'DEFAULTS', 'NOT_FOR', 'RUNS_OF', 'MARK', 'DRAWN', 'EPILOG'
 # %% ../nbs/13_cli.ipynb #d55b5d33
 import argparse, contextlib, importlib, inspect, io, json, os, re, shutil, sys, tempfile, textwrap, time
 import traceback, warnings
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -479,14 +480,13 @@ def _whose_fault(a, bundle, src):
         _told_sources(bundle, candidates_for(bundle, a.student, a.source) if auto else {a.source: src})
 
 def _told_sources(bundle, sources):
-    "What the teacher says of 200 pictures of each source, and of drawn ones"
-    from dfkd_nb.bundle import told_of_source, make_source, regard, seen_through, to_blame
-    drawn = sources.get('drawn') or make_source(bundle, 'drawn')
-    sources = {k: drawn if isinstance(s, str) else s for k,s in sources.items()}    # `teacher` begins with drawn ones
-    seen = {k: regard(seen_through(bundle.teacher, s.sample(200)[0])) for k,s in {**sources, 'drawn': drawn}.items()}
-    for k in sources:
-        print(told_of_source(k, seen[k]))
-        if who := to_blame(seen[k], seen['drawn']):
+    "What the teacher says of 200 pictures of each source; of drawn ones as well, where those tell it little"
+    from dfkd_nb.bundle import told_of_source, regard, seen_through, to_blame
+    def seen(source): return regard(seen_through(bundle.teacher, source.sample(200)[0]))
+    for k,source in sources.items():
+        of_source = seen(bundle.drawn if isinstance(source, str) else source)       # `teacher` begins with drawn ones
+        print(told_of_source(k, of_source))
+        if who := to_blame(of_source, lambda: seen(bundle.drawn)):
             why = 'it says the same whatever it is shown: are its weights and its normalisation right?'
             if who == 'source': why = 'its pictures tell nothing about the teacher: take another'
             print(f'warning: if a student learns little, the {who} is to blame: {why}', file=sys.stderr)
@@ -646,7 +646,7 @@ def _ending(out, *kinds):
 
 def _export(a):
     from dfkd_nb.bundle import free_place, load_student, local_path
-    from dfkd_nb.deploy import export_onnx, parity, quantize, read_card
+    from dfkd_nb.deploy import export_onnx, quantize, read_card
     from dfkd_nb.models import load_classifier
     from dfkd_nb.runs import write_atomic
     path = local_path(a.run, 'the student')
@@ -657,18 +657,41 @@ def _export(a):
     with tempfile.TemporaryDirectory() as tmp:
         file = export_onnx(clf, Path(tmp)/'model.onnx', run.card['classes'], normalise=not a.raw,
                            made_with=run.card['images']['shape'])
-        if a.int8: file = quantize(file, Path(tmp)/'int8.onnx')
-        off = None if a.raw else parity(clf, file, _noise(clf))['max_difference']
+        times = {}
+        if a.int8:
+            plain, file = file, quantize(file, Path(tmp)/'int8.onnx')
+            times = _times_of({'float32': plain, 'int8': file})
+        off = _off(clf, file, a.raw)
         write_atomic(out, file.read_bytes())
-    said = '' if off is None else f'; logits differ by at most {off:.1g} on noise'
     card, size = read_card(out), out.stat().st_size
-    print(f"{out}: {size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in {card['range']}{said}")
-    return {'file': out, 'bytes': size, 'max_difference': off, **card}
+    print(f"{out}: {size:,} bytes, images {clf.chans}×{clf.size}×{clf.size} in {card['range']}; "
+          f'logits differ by at most {off:.1g} on noise{_slower(times)}')
+    return {'file': out, 'bytes': size, 'max_difference': off, 'ms': times, **card}
 
 # %% ../nbs/13_cli.ipynb #3217c7c9
-def _noise(clf):
+def _off(clf, file, raw):
+    "The largest difference between what network and file say of noise"
     import torch
-    return torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
+    from dfkd_nb.deploy import predict_fp32, run_onnx
+    x = torch.rand(64, clf.chans, clf.size, clf.size, generator=torch.Generator().manual_seed(0))
+    answers = run_onnx(file, clf.prepare(x) if raw else x)
+    return (predict_fp32(clf, x)-answers).abs().max().item()
+
+def _times_of(files):
+    "Median milliseconds that files take for one image"
+    import torch
+    from dfkd_nb.deploy import call, session
+    from dfkd_nb.models import latency
+    [takes] = session(next(iter(files.values()))).get_inputs()
+    x = torch.rand(1, *takes.shape[1:])
+    times = latency({k: partial(call(f), x) for k,f in files.items()}, 20)
+    return {k: t['p50'] for k,t in times.items()}
+
+def _slower(times):
+    "A warning, where there is something to warn of"
+    if not times or times['int8'] <= times['float32']: return ''
+    return (f"; here int8 is slower than float32 ({times['int8']:.2g} and {times['float32']:.2g} ms an image): "
+            'it saves space, not time')
 
 # %% ../nbs/13_cli.ipynb #79b476eb
 def _fid(a):
@@ -680,10 +703,18 @@ def _fid(a):
     for f in folders:
         if not list_images(f): raise ValueError(f'{f} holds no pictures')
     d = distance(*folders, inception_extractor(weights, a.dims), progress=True)
-    n = d['protocol']
-    print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} (Inception, {a.dims} features; "
+    n, net = d['protocol'], _network(weights)
+    print(f"FID {d['fid']:.3f}, KID {d['kid']:.5f} ± {d['kid_se']:.5f} ({net}, {a.dims} features; "
           f"{n['n_real']:,} and {n['n_fake']:,} images)")
-    return d
+    return {**d, 'network': net}
+
+def _network(weights):
+    "The network of the distances in words; the file of the published weights has a part of its hash in its name"
+    from pytorch_fid.inception import FID_WEIGHTS_URL
+    from dfkd_nb.checks import file_hash
+    published = FID_WEIGHTS_URL.rpartition('-')[2].removesuffix('.pth')
+    if weights is None or file_hash(weights)['sha256'].startswith(published): return 'Inception'
+    return f'weights of {weights.name}, perhaps not the published ones'
 
 # %% ../nbs/13_cli.ipynb #c314a7a0
 def _pixels(path, shape):

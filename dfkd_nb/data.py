@@ -859,7 +859,7 @@ def reshaped(x:torch.Tensor, # (n,C,H,W) floats
              flip:float=.5, # Share of the images that is mirrored
              degrees:float=30., # Turned by up to ±, or …
              shear:float=.3, # … sheared by up to ± this share of the height, or …
-             zoom:float=.3, # … of a size between 1−zoom and 1+zoom, or none of these
+             zoom:float=.3, # … of a size between 1/(1+zoom) and 1/(1−zoom), or none of these
             ) -> torch.Tensor:
     "Each image shifted, perhaps mirrored, and turned, sheared or scaled, by one affine grid; outside is its mirror"
     _, turned, sheared, scaled = _one_of(x, 4)

@@ -602,7 +602,7 @@ def wild_of(dataset:str, # Name of the teacher's data set
     return random_crops([Image.fromarray(a) for a in load_sample_images().images], n, shape)
 
 # %% ../nbs/10_ladder.ipynb #070192eb
-DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, variant='dafl')
+DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, drawn=0, kinds=None, variant='dafl')
 ABLATIONS = { # variant: what is changed, to see what each part is worth
     'short':           {},
     'low_contrast':    dict(terms=dict(contrast=1.)),

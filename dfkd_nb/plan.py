@@ -386,7 +386,9 @@ def cost_of_epochs(c:dict, # Of `generator_costs`
         guided = math.ceil(batches/every)*c['guided']*min(images, seen)/seen
         loop = epochs*(batches*c['plain']+guided) + times_looked(epochs)*50*K*(c['make']+c['ask'])
         before = test*c['adopt'] + (train+test)*c['look']
-        after = 100*K*(c['make']+c['ask']+c['look']) + 1000*c['make'] + (1000+test)*c['near']
+        judged = min(JUDGED, 100*K)
+        after = (100*K*(c['make']+c['ask']+c['look']) + judged*(c['make']+c['ask'])
+                 + 1000*c['make'] + (1000+test)*c['near'])
         settings = dict(epochs=epochs, probe_batch=images, probe_every=every)
         return Schedule(settings, c['plain']+c['guided']*min(images, seen)/seen/every, before, loop, after)
     return cost

@@ -145,15 +145,19 @@ def _finite(v) -> bool:
     "Whether something from a file is a number to draw"
     return type(v) in (int, float) and abs(v) < 1e12
 
+def _thinned(points:list) -> list: # At most `_POINTS` of them
+    "Every second or third of many points, and the last"
+    step = max(1, -(-len(points)//(_POINTS-1)))
+    return [*points[:-1:step], *points[-1:]]
+
 def _log_lines(log, # Of a result, or anything
                names:dict, # Of `_LOSSES`, such
               ) -> tuple: # {what: [(x, value)]}, what x is
     "The numbers of a log by name"
     rows = [r for r in log if isinstance(r, dict)] if isinstance(log, list) else []
-    rows = rows[::max(1, -(-len(rows)//_POINTS))]
     along = 'round' if any('round' in r for r in rows) else 'epoch'
     at = [r[along] if _finite(r.get(along)) else i+1 for i,r in enumerate(rows)]
-    lines = {said: [(i, r[k]) for i,r in zip(at, rows) if _finite(r.get(k))] for k,said in names.items()}
+    lines = {said: _thinned([(i, r[k]) for i,r in zip(at, rows) if _finite(r.get(k))]) for k,said in names.items()}
     return {said: points for said,points in lines.items() if len(points) > 1}, along
 
 # %% ../nbs/12b_report.ipynb #55d4ccfb
@@ -202,7 +206,7 @@ def _heat(ap:torch.Tensor, # (N,), N a square number
     return Image.blend(im.convert('RGB').resize((side, side)), colours, .55)
 
 def _colour_bar(top:float, what:str='of the attention on a patch') -> dict:
-    "The scale of `heat`"
+    "The scale of `_heat`"
     bar = _heat(torch.arange(256.).view(16, 16).flatten()/255, 1., side=16)
     line = bar.resize((16, 16)).convert('RGB')
     strip = Image.new('RGB', (256, 1))
@@ -421,7 +425,7 @@ class _Seen:
         return (self.answers['teacher'] == self.answers['student']).double().mean().item()
     def accuracy(self, name): return (self.answers[name] == self.y).double().mean().item()
 
-def _measured_now(real:_Seen|None, made:_Seen|None) -> list: # Rows as those of `measured_then`
+def _measured_now(real:_Seen|None, made:_Seen|None) -> list: # Rows as those of `_measured_then`
     "What is measured for this report"
     rows = []
     for seen in (made, real):

@@ -49,14 +49,24 @@ FOUND = {'bundle': {'teacher', 'generator', 'memorisation'}, 'distill': {'studen
 
 # --- for scripts
 
+@pytest.fixture
+def of_two_gpus(monkeypatch):
+    "A machine on which whatever of this library went to a GPU would fail, for it is told of two that are none"
+    def told(): return sys._getframe(1).f_globals['__name__'].startswith('dfkd_nb')
+    monkeypatch.setattr(torch.cuda, 'is_available', told)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+
 @pytest.mark.parametrize('command', EXAMPLES)
-def test_json(command, home, tmp_path, tried, capfd):
-    "What is found is one object, and alone on stdout"
-    assert main([command, *map(str, calls(home, tmp_path)[command]), '--json']) == 0
+def test_json(command, home, tmp_path, tried, capfd, of_two_gpus):
+    "What is found is one object, and alone on stdout; what a device is asked for is computed there"
+    device = [] if command == 'sample' else ['--device', 'cpu']
+    asked = [command, *map(str, calls(home, tmp_path)[command]), '--json', *device]
+    assert main(asked) == 0, capfd.readouterr().err
     out, err = capfd.readouterr()
     found = json.loads(out)
     assert found['command'] == command and FOUND[command] <= found.keys() and out.count('\n') == 1
     tried(f'dfkd {command} --json', f"an object of {', '.join(found)}")
+    if device: tried(f'dfkd {command} --device cpu, on a machine with GPUs', 'computed on its CPU')
 
 @pytest.mark.parametrize('command', EXAMPLES)
 def test_json_of_refusals(command, home, tmp_path, tried, capfd):
@@ -101,17 +111,9 @@ def test_device_that_is_not_there(device, home, tried, capsys, monkeypatch):
     tried.command(f'dfkd evaluate --device {device!r}',
                   ['evaluate', home/'student', '--data', 'digits', '--device', device], DEVICES[device], capsys)
 
-def test_device_is_that_of_all(home, tmp_path, tried, capsys, monkeypatch):
-    "Whatever of this library went to a GPU would fail, for it is told of one that is none"
-    def told(): return sys._getframe(1).f_globals['__name__'].startswith('dfkd_nb')
-    monkeypatch.setattr(torch.cuda, 'is_available', told)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    asked = calls(home, tmp_path)
-    tried.command('dfkd sample --device cpu', ['sample', *asked.pop('sample'), '--device', 'cpu'], '--device is for',
-                  capsys)
-    for command, args in asked.items():
-        assert main([command, *map(str, args), '--device', 'cpu']) == 0, capsys.readouterr().err
-        tried(f'dfkd {command} --device cpu, on a machine with GPUs', 'computed on its CPU')
+def test_device_that_means_nothing(home, tmp_path, tried, capsys, of_two_gpus):
+    tried.command('dfkd sample --device cpu', ['sample', *calls(home, tmp_path)['sample'], '--device', 'cpu'],
+                  '--device is for', capsys)
     tried.command('dfkd evaluate --device cuda:2, of two GPUs',
                   ['evaluate', home/'student', '--data', 'digits', '--device', 'cuda:2'], 'the last is cuda:1', capsys)
 
@@ -186,10 +188,10 @@ def test_teacher_of_large_images(large, tmp_path, tried, capsys):
     tried.command('dfkd distill --size 32 from its generator',
                   ['distill', tmp_path/'b', *small, '--size', '32', '--out', tmp_path/'t'], '--size 32: the generator',
                   capsys)
-    noise = ['distill', tmp_path/'b', *small[:2], '--source', 'noise', '--images', '64', '--epochs', '1', '--check',
-             '--out', tmp_path/'t']
-    tried.command('dfkd distill --source noise', noise, '3×72×72', capsys, code=0)
-    tried.command('dfkd distill --source noise --size 48', [*noise, '--size', '48'], '3×48×48', capsys, code=0)
+    noise = ['distill', tmp_path/'b', *small[:2], '--source', 'noise', '--images', '64', '--epochs', '1']
+    tried.command('dfkd distill --source noise', [*noise, '--out', tmp_path/'n'], '3×72×72', capsys, code=0)
+    tried.command('dfkd distill --source noise --size 48', [*noise, '--size', '48', '--out', tmp_path/'m'], '3×48×48',
+                  capsys, code=0)
     tried.command('dfkd evaluate', ['evaluate', tmp_path/'s', '--data', tmp_path/'data'], 'at 64 pixels', capsys, 0)
     report = ['report', tmp_path/'b', '--data', tmp_path/'data', '--out', tmp_path/'r.html']
     tried.command('dfkd report of it, on images of the size of its teacher', report, 'r.html', capsys, 0)
@@ -235,3 +237,22 @@ def test_evaluate_on_a_folder(home, tmp_path, tried, capsys):
     assert images_of(tmp_path/'digits') == 72
     tried('dfkd evaluate on a folder without splits', 'measured by all of its images')
     tried('dfkd evaluate on a folder called as the data of the bundle', 'measured by the fifth that is held out')
+
+# --- export, distances
+
+def test_int8_and_raw_are_compared(home, tmp_path, capsys, monkeypatch):
+    "Also where the caller normalises, and with a word where int8 takes longer"
+    for name, more, off in (('raw', ['--raw'], 1e-4), ('both', ['--raw', '--int8'], 1.)):
+        assert main(['export', str(home/'student'), *more, '--out', str(tmp_path/f'{name}.onnx'), '--json']) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert 0 < found['max_difference'] < off
+        assert set(found['ms']) == ({'float32', 'int8'} if '--int8' in more else set())
+    for took, said in (({'float32': 1., 'int8': 2.}, True), ({'float32': 2., 'int8': 1.}, False)):
+        monkeypatch.setattr('dfkd_nb.cli._times_of', lambda files, took=took: took)
+        assert main(['export', str(home/'student'), '--int8', '--out', str(tmp_path/f'{said}.onnx')]) == 0
+        assert ('int8 is slower than float32' in capsys.readouterr().out) == said
+
+def test_weights_of_distances_are_named(home, capsys):
+    assert main(['fid', str(home/'few'), str(home/'few'), '--inception', str(home/'inception.safetensors'), '--dims',
+                 '64']) == 0
+    assert '(weights of inception.safetensors, perhaps not the published ones, 64 features' in capsys.readouterr().out

@@ -1,5 +1,5 @@
 "Reports: pages of folders that someone else filled"
-import json, re, shutil
+import contextlib, io, json, re, shutil
 from html.parser import HTMLParser
 from pathlib import Path
 import numpy as np, pytest, torch, yaml
@@ -121,6 +121,9 @@ def test_nothing_of_a_result_is_markup(made, tmp_path, tried):
 
 ODD = {
     'a log of no rows': lambda r: r.update(log=5),
+    'a log of more rows than are drawn, of which few are measured':
+        lambda r: r.update(log=[{'epoch': i, 'loss': 1., **({'accuracy': .5} if i % 50 == 49 else {})}
+                                for i in range(600)]),
     'a log of numbers that are none': lambda r: r.update(log=[{'epoch': [], 'loss': '1', 'accuracy': True}]*3),
     'a log of a number of 400 digits': lambda r: r.update(log=[{'epoch': 10**400, 'loss': 10**400}]*3),
     'a log of a hundred thousand rows': lambda r: r.update(log=[{'epoch': i, 'loss': 1.} for i in range(10**5)]),
@@ -211,25 +214,31 @@ def test_command(made, tmp_path, tried, capsys):
 
 # --- a card says only what it knows
 
-@pytest.fixture
-def foreign(tmp_path, capsys):
-    "A bundle of a teacher that came as a file, measured on images of a folder"
-    teacher = train_teacher(get_data('digits'), **recipe_for('digits', 'teacher'), seed=0)
-    save_file(teacher.weights, tmp_path/'w.safetensors')
-    x, y = get_data('digits').read('test')
+@pytest.fixture(scope='module')
+def bundled(tmp_path_factory):
+    "A bundle of a teacher that came as a file, measured on images of a folder; beside it, what was said"
+    home, digits = tmp_path_factory.mktemp('bundled'), get_data('digits')
+    teacher = train_teacher(digits, **recipe_for('digits', 'teacher'), seed=0)
+    save_file(teacher.weights, home/'w.safetensors')
+    x, y = digits.read('test')
     for i, (im, k) in enumerate(zip(x[:200, 0].numpy(), y.tolist())):
-        (tmp_path/'holiday'/str(k)).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(im)).save(tmp_path/'holiday'/str(k)/f'{i}.png')
-    args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(tmp_path/'w.safetensors'), '--mean', '.3049',
+        (home/'holiday'/str(k)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(im)).save(home/'holiday'/str(k)/f'{i}.png')
+    args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', str(home/'w.safetensors'), '--mean', '.3049',
             '--std', '.3184', '--size', '16', '--epochs', '1', '--width', '16', '--tries', '1', '--anyway',
-            '--data', str(tmp_path/'holiday')]
-    assert main([*args, '--out', str(tmp_path/'b')]) == 0
-    (tmp_path/'said.txt').write_text(capsys.readouterr().out)
-    return tmp_path/'b'
+            '--data', str(home/'holiday')]
+    with contextlib.redirect_stdout(io.StringIO()) as out: assert main([*args, '--out', str(home/'b')]) == 0
+    (home/'said.txt').write_text(out.getvalue())
+    return home
 
-def test_a_teacher_from_elsewhere(foreign, tried):
+@pytest.fixture
+def foreign(bundled, tmp_path):
+    "A copy of it, to be altered"
+    return shutil.copytree(bundled/'b', tmp_path/'b')
+
+def test_a_teacher_from_elsewhere(foreign, bundled, tried):
     said = '40 images held out from holiday; whether the teacher has seen them is not known'
-    assert said in (foreign.parent/'said.txt').read_text()
+    assert said in (bundled/'said.txt').read_text()
     card = Bundle(foreign).card
     assert card['teacher']['trained_on'] == 'unknown' and card['teacher']['measured_on'] == said
     assert card['teacher']['takes'] == [1, 16, 16] and card['classes'] == [str(i) for i in range(10)]

@@ -1,18 +1,20 @@
 "Which source is chosen, and when a generator has failed"
 import json
 from pathlib import Path
+from types import SimpleNamespace
 import pytest, torch
 import dfkd_nb.sources as sources_module
 from dfkd_nb.bundle import Bundle, check_generator, compress, load_student, save_bundle, save_student
 from dfkd_nb.cli import main
 from dfkd_nb.data import NoiseSource, get_data, to_bytes
 from dfkd_nb.drawn import drawn_for
-from dfkd_nb.gan import GanSource, train_generator
+from dfkd_nb.gan import GanSource, Generator, train_generator
 from dfkd_nb.models import load_classifier
 from dfkd_nb.probes import class_probes
 from dfkd_nb.recipes import recipe_for
 from dfkd_nb.runs import project_root
-from dfkd_nb.sources import choose_source, faults, judge, judgement, mean_of, real_spread, remedies
+from dfkd_nb.sources import (choose_source, faults, images_of, judge, judgement, mean_of, real_spread, remedies,
+                             spread_out)
 from dfkd_nb.training import predict, train_teacher
 from safetensors.torch import save_file
 
@@ -33,14 +35,15 @@ def bundle(stages, digits, tmp_path_factory):
 
 # --- the choice
 
-def few(teacher):
+@pytest.fixture(scope='module')
+def few(stages):
     "Two sources between which there is something to choose"
-    return {'drawn': drawn_for(teacher, (1, 16, 16)), 'noise': NoiseSource((1, 16, 16), 10)}
+    return {'drawn': drawn_for(stages[0], (1, 16, 16)), 'noise': NoiseSource((1, 16, 16), 10)}
 
-def test_a_killed_choice_is_the_same(stages, tmp_path, monkeypatch):
+def test_a_killed_choice_is_the_same(stages, few, tmp_path, monkeypatch):
     "What was tried before it was stopped is not tried again, and another root chooses the same"
     teacher, how = stages[0], dict(steps=4, n=64)
-    whole = choose_source(teacher, few(teacher), root=tmp_path/'a', **how)
+    whole = choose_source(teacher, few, root=tmp_path/'a', **how)
     real, tried = sources_module.try_source, []
     def stops(teacher, source, *args, **kw):
         tried.append(source.rung)
@@ -48,15 +51,15 @@ def test_a_killed_choice_is_the_same(stages, tmp_path, monkeypatch):
         return real(teacher, source, *args, **kw)
     with monkeypatch.context() as m:
         m.setattr(sources_module, 'try_source', stops)
-        with pytest.raises(KeyboardInterrupt): choose_source(teacher, few(teacher), root=tmp_path/'b', **how)
+        with pytest.raises(KeyboardInterrupt): choose_source(teacher, few, root=tmp_path/'b', **how)
     [first] = (tmp_path/'b/student').glob('*/weights.safetensors')
     when = first.stat().st_mtime_ns
-    again = choose_source(teacher, few(teacher), root=tmp_path/'b', **how)
+    again = choose_source(teacher, few, root=tmp_path/'b', **how)
     assert again.key == whole.key and again.result['params'] == whole.result['params']
     assert first.stat().st_mtime_ns == when and len(list((tmp_path/'b/student').glob('*/result.json'))) == 2
 
-def test_both_are_judged_on_the_pictures_of_both(stages, tmp_path):
-    p = choose_source(stages[0], few(stages[0]), steps=4, n=64, root=tmp_path).result['params']
+def test_both_are_judged_on_the_pictures_of_both(stages, few, tmp_path):
+    p = choose_source(stages[0], few, steps=4, n=64, root=tmp_path).result['params']
     assert {k: set(v) for k, v in p['tried'].items()} == dict.fromkeys(('drawn', 'noise'), {'drawn', 'noise'})
     assert p['chosen'] == max(p['tried'], key=lambda k: mean_of(p['tried'][k]))
 
@@ -99,6 +102,20 @@ def test_failed_generators_are_found_out(what, stages, digits):
 def test_good_ones_are_not(bundle):
     seen, wrong = check_generator(bundle)
     assert not wrong and seen == bundle.card['judgement'] and 'warning' not in bundle.card
+
+def test_many_classes_are_judged_by_some():
+    "Of 3,000 classes 200, by ten images each: enough to see which are never recognised, and that images differ"
+    G = Generator(1, 3000, (8, 8), 16)
+    y = spread_out(3000).repeat(10)
+    x = images_of(SimpleNamespace(G=G, shape=(1, 16, 16)), y)
+    assert x.shape == (2000, 1, 16, 16) and len(y.unique()) == 200 and y.max() == 2999
+    right = torch.nn.functional.one_hot(y, 3000).float()
+    seen = judgement(x, y, right)
+    assert seen['variety'] > 0 and not seen['unseen'] and seen['smallest_class'] == 1/200
+    right[:, y[:20]] = 0                                            # twenty classes that the teacher never sees
+    right[:, 1] += .5
+    names = [str(k) for k in range(3000)]
+    assert len(judgement(x, y, right)['unseen']) == 20 and 'never sees' in faults(judgement(x, y, right), names)[-1]
 
 def test_an_earlier_bundle_opens():
     old = Bundle(project_root()/'examples/drone_crops/drones.bundle')
