@@ -67,6 +67,9 @@ verify: $(READY) ## evaluate the weights of record of SCALE on the real test set
 alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a machine
 	@$(BIN)/python tools/alone.py $(NB)
 
+colab: $(READY) ## a page (NB=02_models) as Colab runs it: committed files, an environment that lacks this package
+	@$(BIN)/python tools/colab.py $(NB)
+
 shipped: $(READY) ## make the finished small stages in tests_data/ anew, and of them examples/digits.bundle
 	@$(BIN)/python tools/shipped.py
 
@@ -98,5 +101,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone shipped outputs readme site browse release package links clean-check
+.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone colab shipped outputs readme site browse release package links clean-check
 .DEFAULT_GOAL := help
