@@ -1131,6 +1131,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs._add': ('runs.html#_add', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._bare': ('runs.html#_bare', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._begun': ('runs.html#_begun', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs._by_itself': ('runs.html#_by_itself', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._checked_result': ('runs.html#_checked_result', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._commit': ('runs.html#_commit', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs._compute': ('runs.html#_compute', 'dfkd_nb/runs.py'),

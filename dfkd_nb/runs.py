@@ -861,6 +861,16 @@ def _begun(run):
     try: yield
     finally: note.unlink(missing_ok=True)
 
+@contextmanager
+def _by_itself():
+    "As if this process were the only one: the others wait, and share nothing of the work"
+    was, initialized = os.environ.pop('WORLD_SIZE', None), torch.distributed.is_initialized
+    torch.distributed.is_initialized = lambda: False        # torchmetrics asks, to gather from all
+    try: yield
+    finally:
+        torch.distributed.is_initialized = initialized
+        if was is not None: os.environ['WORLD_SIZE'] = was
+
 def _has_begun(run):
     "Whether the first process of this launch is at work"
     try: return Path(f'{run.path}.begun').read_text() == _launch()
@@ -881,7 +891,7 @@ def _compute(run, f, args, parallel):
         with alone(run):
             if run.finished: return run
             run.make_ready()
-            with _begun(run) if parallel else nullcontext(), Ledger() as run.ledger: weights, result = f(run, **args)
+            with (_begun(run) if parallel else _by_itself()), Ledger() as run.ledger: weights, result = f(run, **args)
             params = {**_settings(args, result), **result.get('params', {})}
             return run.finish(weights, {**result, 'params': params, 'images_read': run.ledger.read})
     while parallel and not _has_begun(run) and not run.finished: time.sleep(.1)

@@ -133,7 +133,6 @@ def choose_source(run,
                   seed:Seed=0,
                  ):
     "The source of a student, by what the teacher says of each and by a short trial of the best two"
-    if world()[0] or world()[1] > 1: raise ValueError('choose_source: one process chooses; then start several with it')
     if not sources: raise ValueError('choose_source: sources must be at least one')
     run.ledger.forbid = ('train', 'valid')
     looked = {k: regard(seen_through(teacher, s.sample(n, seed)[0], seed=seed)) for k,s in sources.items()}

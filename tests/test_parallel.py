@@ -1,7 +1,16 @@
-"Several processes: the LayerNorm stages (teacher, distillation) take the same course as one process does."
+"Several processes: teachers and students take the same course as in one process; all else one of them does alone."
 import json, os, socket
 import numpy as np, pytest
 from dfkd_nb.all import *
+
+@stage('metric', 'runs')
+def by_one(run, value:float):
+    "A stage of one process, with a metric that would gather from all"
+    from torchmetrics import MeanMetric
+    metric = MeanMetric()
+    metric.update(value)
+    about = {'dataset': 'none', 'model': 'none', 'variant': 'default', 'seed': 0, 'params': {}}
+    return {}, {**about, 'metrics': {'mean': metric.compute().item()}}
 
 def chain(tmp, rank, n, port):
     "Writes the losses of some stages, and how many images this process trained on."
@@ -21,7 +30,12 @@ def chain(tmp, rank, n, port):
     student = distill(ready, RealSource(few), few, epochs=2, kd=1., ce=1., patch=1., augment='affine')
     cached = distill(ready, RealSource(few), few, epochs=2, kd=1., ce=1., patch=1.)
     logs = [r.result['log'] for r in (teacher, student, cached)]
-    write_atomic(tmp/f'said{n}'/f'{rank}.json', json.dumps([seen[0], logs]))
+    trained_on = seen[0]
+    assert by_one(3.).result['metrics'] == {'mean': 3.}
+    # one process does all of this, stages that processes could share among it
+    few_drawn = DrawnSource(data.shape, 10, ready.result['params']['mean'], ['strokes'])
+    choose_source(ready, {'noise': NoiseSource(data.shape, 10), 'drawn': few_drawn}, steps=1, n=64)
+    write_atomic(tmp/f'said{n}'/f'{rank}.json', json.dumps([trained_on, logs]))
 
 def logs(tmp, n, fresh):
     "Losses of the chain's stages when `n` processes work on it, and the images that each of them trained on."
@@ -42,4 +56,4 @@ def test_two_processes_as_one(tmp_path, fresh):
         np.testing.assert_allclose([r['loss'] for r in a], [r['loss'] for r in b], rtol=.005)
         assert abs(a[-1]['accuracy']-b[-1]['accuracy']) < .03
     finished = [sorted(p.parent.parent.name for p in (tmp_path/f'runs{n}').rglob('result.json')) for n in (1, 2)]
-    assert finished[0] == finished[1] == ['student', 'student', 'teacher']
+    assert finished[0] == finished[1] == ['choice', 'metric', *4*['student'], 'teacher']

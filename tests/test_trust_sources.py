@@ -1,9 +1,8 @@
 "Sources that are chosen, and what a card says of its generator"
 import shutil
 import pytest, yaml
-import dfkd_nb.sources as sources_module
 from dfkd_nb.bundle import Bundle, check_generator, compress
-from dfkd_nb.data import NoiseSource, get_data
+from dfkd_nb.data import get_data
 from dfkd_nb.sources import choose_source
 from test_sources import bundle, digits, stages           # noqa: F401
 
@@ -90,11 +89,6 @@ def test_auto_of_a_folder(source, why, bundle, tmp_path, tried, capsys):        
     args = ['distill', bundle.path, '--student', 'vit_digits_student', '--out', tmp_path/'s']
     tried.command(f'dfkd distill --source {source}', [*args, '--source', source.format(tmp=tmp_path)], why, capsys)
     assert not list(tmp_path.iterdir())
-
-def test_several_processes(stages, tmp_path, tried, monkeypatch):                   # noqa: F811
-    monkeypatch.setattr(sources_module, 'world', lambda: (0, 2))
-    tried.refused('a choice by two processes', lambda: choose_source(
-        stages[0], {'noise': NoiseSource((1, 16, 16), 10)}, root=tmp_path), 'one process chooses')
 
 def test_no_source(stages, tmp_path, tried):                                        # noqa: F811
     tried.refused('a choice among no sources', lambda: choose_source(stages[0], {}, root=tmp_path), 'sources')
