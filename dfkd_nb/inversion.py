@@ -609,7 +609,7 @@ ABLATIONS = { # variant: what is changed, to see what each part is worth
     'no_disagreement': dict(terms=dict(disagree=0.)),
     'no_class':        dict(terms=dict(cls=0.)),
     'one_generator':   dict(anew=False),
-    'no_memory':       dict(memory=False),
+    'no_memory':       dict(memory=False, drawn=0, kinds=None),
     'with_variation':  dict(terms=dict(variation=1.)),
     'with_entropy':    dict(terms=dict(entropy=1.)),
     'with_probes':     dict(terms=dict(attention=1.)),

@@ -19,7 +19,7 @@ def test_rehearsal(tmp_path, monkeypatch):
            'only': left_out,
            'parameters': {'10_ladder': {'inversion_recipe': small, 'full_seeds': 1}}}
     wild_of = inversion.wild_of
-    monkeypatch.setattr(inversion, 'wild_of', lambda dataset, shape: wild_of(dataset, shape, 1000))
+    monkeypatch.setattr(inversion, 'wild_of', lambda dataset, shape, n: wild_of(dataset, shape, 1000))
     rows = rehearse(cfg, 'digits', batches=2).set_index('stage')
     # a variant costs what its like does, and is not run again
     taken = [f'invert {v} (taken as invert)' for v in ('dafl', *ABLATIONS)]
