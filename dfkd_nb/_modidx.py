@@ -1067,6 +1067,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.report._training_section': ('report.html#_training_section', 'dfkd_nb/report.py'),
                                 'dfkd_nb.report._where_timed': ('report.html#_where_timed', 'dfkd_nb/report.py'),
                                 'dfkd_nb.report._whole': ('report.html#_whole', 'dfkd_nb/report.py'),
+                                'dfkd_nb.report._why_chosen': ('report.html#_why_chosen', 'dfkd_nb/report.py'),
                                 'dfkd_nb.report.bundle_page': ('report.html#bundle_page', 'dfkd_nb/report.py'),
                                 'dfkd_nb.report.by_class': ('report.html#by_class', 'dfkd_nb/report.py'),
                                 'dfkd_nb.report.inverted_again': ('report.html#inverted_again', 'dfkd_nb/report.py'),

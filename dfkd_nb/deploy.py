@@ -103,7 +103,7 @@ def predict_fp32(clf:Classifier, # On the CPU, in eval mode
 
 # %% ../nbs/11_deploy.ipynb #5fc85976
 def _tidy(model):
-    "Without the exporter's notes on each node's line of code: half of a small file, and they name this machine's paths"
+    "Without the exporter's notes on each node's line of code, which name this machine's paths"
     g = model.graph
     for part in (g, *g.node, *g.value_info, *g.initializer, *g.input, *g.output):
         del part.metadata_props[:]

@@ -1042,7 +1042,7 @@ DETECTORS = [*DETRS, *HUB] # names
 
 def create_detector(name:one_of(DETECTORS), # One of `DETRS` or `HUB`
                     classes:Few, # K
-                    **kw, # Changes, such as `queries=25`, or `pretrained='facebook/detr-resnet-50'` for one of `HUB`
+                    **kw, # Changes, such as `queries=25`, or `pretrained='facebook/detr-resnet-50'` for `detr_resnet50`
                    ) -> Detector:
     "A freshly initialised detector; raises `ValueError` for arguments that it does not take"
     check_arguments(create_detector, {'name': name, 'classes': classes})
@@ -1292,7 +1292,7 @@ def train_detr(run,
                lr:Rate=1e-3, # Peak of the one-cycle schedule
                wd:Weight=.01, # Weight decay
                augment:bool=True, # Flip, zoom, shift, shade
-               pretrained:str='', # For one of `HUB`: weights to start from, a name on the Hugging Face hub or a folder
+               pretrained:str='', # For `detr_resnet50`: weights to start from, by a name on the hub or a folder
                variant:Name='default', # Name in the results
                seed:Seed=0,
               ):

@@ -544,6 +544,14 @@ def _at_hand(run:Run, bundle:Bundle|None, data:ImageData|None) -> tuple: # netwo
     return nets, real, made
 
 # %% ../nbs/12b_report.ipynb #1e9b0c28
+def _why_chosen(run:Run) -> list: # Paragraphs; none where the source was asked for
+    "Why its source was taken, if that was left to the command"
+    if 'choice.json' not in run.card['files']: return []
+    said = read_json(run.path/'choice.json')
+    lines = said.get('why') if isinstance(said, dict) else None
+    lines = [_short(line, 300) for line in lines[:12] if isinstance(line, str)] if isinstance(lines, list) else []
+    return ['The source was chosen by what the teacher says of each:', *lines] if lines else []
+
 def _learned_section(run:Run, nets:dict, made:_Seen|None) -> dict:
     "Pictures such as a student learned from"
     r = run.result
@@ -552,12 +560,12 @@ def _learned_section(run:Run, nets:dict, made:_Seen|None) -> dict:
     text = f"It learned from {many}{_LEARNED.get(r['rung'], r['rung'])}, and from its teacher's answers to them."
     if not made:
         why = 'the bundle is not at hand' if r['rung'] in ('gan', 'teacher') else 'they do not travel with the student'
-        return _section('What it learned from', text, f'They are not shown: {why}.')
+        return _section('What it learned from', text, *_why_chosen(run), f'They are not shown: {why}.')
     who = next(iter(nets))
     groups = by_class(made.x, made.logits[who], run.card['classes'], made.y, who)
     if r['rung'] == 'teacher' and 'teacher' in nets: groups += _inverted_groups(run, nets)
-    return _section('What it learned from', text, f'Here are others of the same source, made anew, with the answers of '
-                    f'the {who}.', groups=groups)
+    return _section('What it learned from', text, *_why_chosen(run), f'Here are others of the same source, made anew, '
+                    f'with the answers of the {who}.', groups=groups)
 
 def _inverted_groups(run:Run, nets:dict) -> list:
     "A few images inverted anew"

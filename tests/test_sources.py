@@ -12,6 +12,7 @@ from dfkd_nb.gan import GanSource, Generator, train_generator
 from dfkd_nb.models import load_classifier
 from dfkd_nb.probes import class_probes
 from dfkd_nb.recipes import recipe_for
+from dfkd_nb.report import student_page
 from dfkd_nb.runs import project_root
 from dfkd_nb.sources import (choose_source, faults, images_of, judge, judgement, mean_of, real_spread, remedies,
                              spread_out)
@@ -76,6 +77,7 @@ def test_the_choice_goes_with_the_student(bundle, tmp_path):
     assert said['chosen'] == run.result['rung'] and said['steps'] == 1 and said['chosen'] in said['why'][-1]
     assert set(said['looked']) == {'gan', 'teacher', 'drawn'} and len(said['tried']) == 2
     assert 'choice.json' in load_student(out).card['files']
+    assert said['why'][-1] in student_page(load_student(out), measure=False)
     before = sorted((tmp_path/'runs').rglob('*'))
     assert compress(bundle, 'vit_digits_student', 'auto', **how).path == run.path
     assert sorted((tmp_path/'runs').rglob('*')) == before
