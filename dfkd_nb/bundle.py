@@ -10,8 +10,8 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'AT_ONCE
            'local_path', 'keep_apart', 'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of',
            'heaviest', 'training_set', 'measured_on', 'images_taken', 'sweep', 'save_bundle', 'Bundle', 'wild_folder',
            'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator',
-           'is_auto', 'candidates_for', 'compress', 'choose_for', 'steps_asked', 'card_student', 'save_student',
-           'load_student', 'gan_size']
+           'is_auto', 'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'card_student',
+           'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
@@ -1363,12 +1363,16 @@ def choose_for(bundle:Bundle,
               ) -> tuple: # The source for `compress`, the run of the choice
     "The source that teaches this student most, of those that there are"
     trial = min(trial, steps_asked(**(asked or {})))
-    n = min(default_of(choose_source, 'n'), max(100, 16*trial))         # to look long before a short trial is no use
-    choice = choose_source(bundle.teacher, sources, student, trial, **{'n': n, **kw}, root=root)
+    choice = choose_source(bundle.teacher, sources, student, trial, **{'n': looked_at_for(trial), **kw}, root=root)
     name = choice.result['params']['chosen']
     return name if name == 'teacher' else sources[name], choice
 
 # %% ../nbs/12_your_teacher.ipynb #729edb7f
+def looked_at_for(trial:int # Steps of each trial
+                 ) -> int: # Pictures
+    "How many pictures of each source the teacher looks at: before a short trial, to look long is no use"
+    return min(default_of(choose_source, 'n'), max(100, 16*trial))
+
 def steps_asked(**asked # Settings of `distill` and `invert`
                ) -> int:
     "Steps of the shorter of the two trainings"

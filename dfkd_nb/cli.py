@@ -198,10 +198,22 @@ def _chosen(a, bundle, root, sources):
     from dfkd_nb.bundle import choose_for, why_chosen
     given = {'n_images': a.images, 'epochs': a.epochs, 'rounds': a.rounds}
     asked = {k: v for k,v in given.items() if v is not None}
-    trial = 300 if a.minutes is None or a.minutes >= 5 else 0       # shorter ones tell nothing
+    trial = _trials(a, bundle, root, sources, asked)
     src, choice = choose_for(bundle, a.student, sources, trial, root, asked, lr=a.lr, seed=a.seed)
     for line in why_chosen(choice): print(line)
     return src, choice
+
+def _trials(a, bundle, root, sources, asked):
+    "The steps of each trial: those of a choice that is there, or as many as there is time for"
+    from dfkd_nb.bundle import steps_asked
+    from dfkd_nb.checks import read_json
+    from dfkd_nb.plan import in_words, plan_trials
+    for f in sorted(root.glob('choice/*/result.json')): return int(read_json(f)['params']['steps'])
+    if a.minutes is not None and a.minutes < 5: return 0            # shorter ones tell nothing
+    steps, seconds = plan_trials(bundle, a.student, sources, a.minutes, min(300, steps_asked(**asked)))
+    how = f'two trials of {steps} steps' if steps else 'there is no time for trials'
+    print(f'choosing a source takes about {in_words(seconds)} on this machine: {how}', flush=True)
+    return steps
 
 # %% ../nbs/13_cli.ipynb #5ef938bb
 def _planned(root, question, plan):
