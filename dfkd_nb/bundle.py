@@ -10,8 +10,8 @@ __all__ = ['WRAPPERS', 'CODE', 'PREPARED', 'NOTED', 'FILES_OF_WEIGHTS', 'AT_ONCE
            'local_path', 'keep_apart', 'free_place', 'Said', 'read_as', 'Card', 'StudentCard', 'outline', 'patches_of',
            'heaviest', 'training_set', 'measured_on', 'images_taken', 'sweep', 'save_bundle', 'Bundle', 'wild_folder',
            'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator',
-           'is_auto', 'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'card_student',
-           'save_student', 'load_student', 'gan_size']
+           'is_auto', 'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from',
+           'card_student', 'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
@@ -33,7 +33,7 @@ from .inversion import *
 from .sources import *
 
 # %% ../nbs/12_your_teacher.ipynb #ceed927a
-import unicodedata, zipfile
+import unicodedata
 from collections import Counter
 import timm
 from timm.layers import PatchEmbed
@@ -43,10 +43,7 @@ from timm.models.vision_transformer import VisionTransformer
 def _torch_file(path):
     "What a PyTorch file holds, if that is tensors, numbers and texts only"
     with open_regular(path) as f:
-        if zipfile.is_zipfile(f):
-            with zipfile.ZipFile(f) as z: packed = any(i.compress_type for i in z.infolist())
-            if packed: raise ValueError(f'{path}: is a compressed archive, as PyTorch writes none')
-        f.seek(0)
+        require_stored(f, path)
         return torch.load(f, map_location='cpu', weights_only=True)
 
 # %% ../nbs/12_your_teacher.ipynb #78ba5894
@@ -657,7 +654,7 @@ def _word(value):
 
 def _distinct(values):
     if len(set(values)) == len(values): return values
-    raise ValueError(f'must not name {next(v for v in values if values.count(v) > 1)!r} twice')
+    raise ValueError(f'must not name {twice(values)!r} twice')
 
 # %% ../nbs/12_your_teacher.ipynb #a9d00f14
 def _channels(values):
@@ -1043,8 +1040,12 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
                 budget:dict|None=None, # Of a `Schedule`, for the card
                ) -> Path:
     "Write a bundle; raises `ValueError` for what `Bundle` would refuse, and rather than write over something"
+    check_arguments(save_bundle, locals())
     out = free_place(out, 'the bundle')
     parts = {name: run for name,run in zip(PARTS, (teacher, probes, generator)) if run}
+    for name,run in parts.items():
+        if run.stage != name: raise ValueError(f'save_bundle: {name} is a run of the stage {run.stage}')
+    if judged is not None: read_as(_Judged, judged, 'save_bundle: judged')
     with _assembled(out) as tmp:
         for name, run in parts.items():
             (tmp/name).mkdir()
@@ -1149,6 +1150,7 @@ class Bundle:
                  path:str|Path, # Folder
                  size:Size|None=None, # Pixels of the images that are not its generator's; default: the teacher's
                 ):
+        check_value(str|Path, path, 'the bundle')
         self.path,self.size,self._drawn = Path(path).expanduser(),size,None
         self.card = _read_card(self.path/'card.yaml', Card, 'bundle')
         has = _listed(self.path, self.card)
@@ -1340,6 +1342,7 @@ def compress(bundle:Bundle,
                          f'{type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
     check_arguments(invert if alone else distill, kw, 'compress')
+    check_value(ImageData|None, data, 'compress: data')
     src = make_source(bundle, source, data is None) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
     n = kw.get('drawn', TEACHER_ONLY['drawn']) if alone else kw.get('n_images', 0)
@@ -1407,6 +1410,15 @@ def _images_of(result):
     return of(config, 'shape') or of(of(config, 'data'), 'shape')
 
 # %% ../nbs/12_your_teacher.ipynb #277ef709
+def student_came_from(student:Path # Folder of a student
+                     ) -> dict|None:
+    "The card of the bundle that a student came from, if it is there; raises `ValueError` for one that is none"
+    path = student/'bundle.yaml'
+    if not path.is_file(): return None
+    card = read_yaml(path, most=1<<19, depth=8)
+    read_as(Card, card, path)
+    return card
+
 def card_student(folder:str|Path, # Folder with a student's `result.json` and `weights.safetensors`
                  classes:list, # Names of its classes
                  licence:str='not stated',

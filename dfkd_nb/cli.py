@@ -616,10 +616,9 @@ def _tell(run, bundle, shape):
 # %% ../nbs/13_cli.ipynb #79b476e9
 def _made_from(student):
     "Names of the data that a student's bundle was made from"
-    from dfkd_nb.checks import read_yaml
-    card = student/'bundle.yaml'
-    read = read_yaml(card, most=1<<19, depth=8).get('read_to_make_it', {}) if card.is_file() else {}
-    return {name.rpartition('/')[0] for part in read.values() for name in part}
+    from dfkd_nb.bundle import student_came_from
+    card = student_came_from(student)
+    return {name.rpartition('/')[0] for part in (card or {}).get('read_to_make_it', {}).values() for name in part}
 
 def _to_measure_by(path, data, made_from):
     "Images, labels, and what they are called"

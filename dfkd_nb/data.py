@@ -468,7 +468,7 @@ def list_images(folder:str|Path, # Folder; pictures in its sub-folders count too
 def _zip_members(z, wanted):
     "array -> entry of an opened zip, for those that are wanted"
     names = [i.filename.removesuffix('.npy') for i in z.infolist()]
-    if twice := [n for n in wanted if names.count(n) > 1]: raise ValueError(f'it holds {twice[0]} twice')
+    if (double := twice(n for n in names if n in wanted)) is not None: raise ValueError(f'it holds {double} twice')
     return {n: i for n,i in zip(names, z.infolist()) if n in wanted}
 
 # %% ../nbs/01_data.ipynb #8e80969e

@@ -659,6 +659,8 @@ def get_detection(name:str|Path='scenes', # 'scenes', or a folder (here or under
         raise ValueError(f'get_detection: longest must be at least shortest, got {longest} and {shortest}')
     folder = find_data(name, ('scenes',), files=())
     if folder is None:
+        drawn = f'{n_train:,} scenes of {size}×{size} pixels'
+        require_memory(2*3*(n_train+700)*size**2, drawn, 'draw fewer or smaller ones')
         plan = {'train': (n_train, 0), 'val': (300, 1), 'test': (400, 2)}
         about = {'scenes': plan, 'size': size, 'code_scenes': code_hash('detr', 'scene')}
         return DetectionData('scenes', {s: partial(draw_set, *v, size) for s,v in plan.items()}, FLYING, about)

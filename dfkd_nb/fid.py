@@ -107,6 +107,7 @@ def _inception_file(path):
     "What a file of weights holds: safetensors, or tensors that torch saved"
     if Path(path).suffix == '.safetensors': return read_tensors(path)
     with open_regular(path) as f:
+        require_stored(f, shown(path))
         try: return torch.load(f, weights_only=True, map_location='cpu')
         except Exception as e:
             raise ValueError(f'{shown(path)} cannot be read as weights ({type(e).__name__}): fetch it anew') from None

@@ -308,15 +308,6 @@ def by_class(x:torch.Tensor, # uint8 (n,C,H,W)
             for c in shown if times[c]]
 
 # %% ../nbs/12b_report.ipynb #5214f742
-def _bundle_card(run:Run, # Of `load_student`
-                ) -> dict|None:
-    "The card of the bundle that a student came from; raises `ValueError` for one that is none"
-    path = run.path/'bundle.yaml'
-    if not path.is_file(): return None
-    card = read_yaml(path, most=1<<19, depth=8)
-    read_as(Card, card, path)
-    return card
-
 def _size_of(shape) -> str:
     "A shape (C, H, W) in words"
     if not shape: return 'of any size'
@@ -612,7 +603,7 @@ def student_page(run:Run, # Of `load_student`
                  measure:bool=True, # Measure times
                 ) -> str: # HTML
     "The page of a student"
-    card, c, r = bundle.card if bundle is not None else _bundle_card(run), run.card, run.result
+    card, c, r = bundle.card if bundle is not None else student_came_from(run.path), run.card, run.result
     nets, real, made = _at_hand(run, bundle, data)
     sections = [_student_card(run, card, bundle), _student_ledger(run, card), _learned_section(run, nets, made),
                 _training_section(r), _answers_section(run, real, made), _looks_section(c['classes'], real or made),
@@ -776,8 +767,11 @@ def write_report(what:str|Path|Run|Bundle, # Folder of a student or a bundle, or
                  measure:bool=True, # Measure times; without them the same folder gives the same page
                 ) -> Path:
     "Write the page of a student or a bundle"
+    check_arguments(write_report, locals())
     out = free_place(out, 'the report', file=True)
     what = open_folder(what) if isinstance(what, (str, Path)) else what
+    if not isinstance(what, Bundle) and not hasattr(what, 'card'):
+        raise ValueError('write_report: a run is no student yet: save it by save_student, and give its folder')
     if isinstance(what, Bundle):
         if bundle is not None: raise ValueError('bundle is for the page of a student: leave it out')
         text = bundle_page(what, data)

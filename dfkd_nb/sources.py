@@ -134,6 +134,8 @@ def choose_source(run,
                  ):
     "The source of a student, by what the teacher says of each and by a short trial of the best two"
     if not sources: raise ValueError('choose_source: sources must be at least one')
+    for k,source in sources.items():
+        if not hasattr(source, 'sample'): raise ValueError(f'choose_source: {k} is no image source')
     run.ledger.forbid = ('train', 'valid')
     looked = {k: regard(seen_through(teacher, s.sample(n, seed)[0], seed=seed)) for k,s in sources.items()}
     best = finalists(sources, looked)

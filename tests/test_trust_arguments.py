@@ -1,5 +1,5 @@
 "Arguments that mean nothing: of every stage, every annotated argument"
-import importlib, inspect, math, types, typing
+import importlib, inspect, math, os, types, typing
 from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
@@ -170,3 +170,28 @@ def test_arguments_of_a_call():
     ):
         with pytest.raises(ValueError, match=says): check_arguments(f, bad)
     with pytest.raises(ValueError, match='^g: x'): check_arguments(f, dict(x=0), 'g')
+
+# --- files to write
+
+def test_exports(tmp_path, tried):
+    "Said before the export, and nothing is written over that is no file"
+    from dfkd_nb.deploy import export_onnx, quantize, session
+    from dfkd_nb.models import create_classifier
+    clf = create_classifier('vit_digits_student', 10, dict(mean=[.3], std=[.3]))
+    good = export_onnx(clf, tmp_path/'m.onnx')
+    os.mkfifo(tmp_path/'pipe')
+    for what, place, says in (
+            ('a device', os.devnull, 'no regular file'), ('a pipe', tmp_path/'pipe', 'no regular file'),
+            ('a folder', tmp_path, 'is a folder'), ('nothing', '', 'must be a path'),
+            ('a name of 300 letters', tmp_path/('x'*300), 'no name'),
+            ('a file within a file', good/'x.onnx', 'no folder|no name')):
+        tried.refused(f'export_onnx to {what}', lambda place=place: export_onnx(clf, place), says)
+        tried.refused(f'quantize to {what}', lambda place=place: quantize(good, place), says)
+    assert os.stat(os.devnull).st_rdev and (tmp_path/'pipe').is_fifo()
+    for shape in ((1, 17, 17), (3, 16, 16)):
+        tried.refused(f'export_onnx of images of {shape} by a network of (1, 16, 16)',
+                      lambda shape=shape: export_onnx(clf, tmp_path/'n.onnx', shape=shape), 'takes images of')
+    tried.refused('export_onnx of a layer', lambda: export_onnx(torch.nn.Linear(2, 2), tmp_path/'n.onnx'),
+                  'no Classifier or Detector')
+    tried.refused('a session of a million threads', lambda: session(good, 10**6), 'threads must be at most 1,024')
+    assert not (tmp_path/'n.onnx').exists()

@@ -426,6 +426,13 @@ def test_inception_weights(name, content, tmp_path, tried):
     tried.refused(f'Inception weights {name}: {len(content)} bytes of something else',
                   lambda: inception_extractor(tmp_path/name), name)
 
+def test_packed_inception_weights(tmp_path, tried):
+    torch.save({'a': torch.zeros(10)}, p := tmp_path/'w.pth')
+    with zipfile.ZipFile(p) as z, zipfile.ZipFile(tmp_path/'packed.pth', 'w', zipfile.ZIP_DEFLATED) as out:
+        for n in z.namelist(): out.writestr(n, z.read(n))
+    tried.refused('Inception weights in a compressed archive', lambda: inception_extractor(tmp_path/'packed.pth'),
+                  'compressed')
+
 KINDS = [np.uint8, np.int8, np.uint16, np.int32, np.int64, np.uint64, np.float16, np.float32, np.float64,
          np.dtype('>i2'), np.dtype('>f8'), np.bool_]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest, yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 from dfkd_nb.bundle import Bundle, card_student, compress, load_student, preflight, save_bundle, save_student
-from dfkd_nb.checks import file_hashes
+from dfkd_nb.checks import file_hashes, parse_json
 from dfkd_nb.data import get_data
 from dfkd_nb.gan import Generator, train_generator
 from dfkd_nb.models import create_net
@@ -407,6 +407,33 @@ def test_student_of_an_odd_config(config, student, tmp_path):
     rewrite(folder/'result.json', put('config', config))
     card_student(folder, [str(i) for i in range(10)])
     assert load_student(folder).card['images']['shape'] is None
+
+@pytest.mark.parametrize('said', ['[1, 2]', 'read_to_make_it:', 'read_to_make_it: [1]', '{teacher: 3}',
+                                  '{teacher: {3: 3}}'])
+def test_odd_card_of_its_bundle(said, student, tmp_path, tried, capsys):
+    shutil.copytree(student, folder := tmp_path/'s')
+    (folder/'bundle.yaml').write_text(said)
+    card_student(folder, [str(i) for i in range(10)])
+    for command in ('evaluate', 'report'):
+        args = [command, folder, '--data', 'digits', *(['--out', tmp_path/'r.html'] if command == 'report' else [])]
+        tried.command(f'dfkd {command} of a student whose bundle.yaml says {said}', args, 'bundle.yaml', capsys)
+
+def test_many_names_one_of_them_twice(tried):
+    "Each is counted once: to compare each with all others would take minutes"
+    names = ','.join(f'"k{i}":1' for i in range(300_000))
+    text = f'{{{names},"z":1,"z":2}}'
+    tried.refused('JSON of 300,000 names, and one of them twice', lambda: parse_json(text, 'x.json'), "names 'z' twice")
+
+def test_bundles_of_other_things(made, tmp_path, tried):
+    b, out = Bundle(made), tmp_path/'b'
+    for what, call, says in (
+            ('no teacher', lambda: save_bundle(out, None), 'teacher must be a Run'),
+            ('a generator in place of the teacher', lambda: save_bundle(out, b.generator), 'of the stage generator'),
+            ('a judgement of other numbers', lambda: save_bundle(out, b.teacher, judged={'x': 1}), 'judged'),
+            ('no path', lambda: Bundle(None), 'the bundle must be'),
+            ('data by its name', lambda: compress(b, 'vit_digits_student', data='digits'), 'must be an ImageData')):
+        tried.refused(f'Python: a bundle of {what}', call, says)
+    assert not out.exists()
 
 def test_student_forged(student, tmp_path, tried):
     shutil.copytree(student, folder := tmp_path/'s')

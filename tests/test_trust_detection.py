@@ -666,3 +666,7 @@ def test_interrupted_generator(tmp_path, monkeypatch, tried):
     again = train('broken')
     assert again.result['weights'] == whole.result['weights'] and [r['epoch'] for r in again.result['log']] == [1, 2, 3]
     tried('a generator of scenes, broken off after an epoch', 'the same bytes')
+
+def test_scenes_beyond_memory(tried):
+    for what in (dict(n_train=10**9), dict(size=4096, n_train=1000)):
+        tried.refused(f'drawn scenes: {what}', lambda what=what: get_detection('scenes', **what), 'memory')

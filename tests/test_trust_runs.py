@@ -622,3 +622,12 @@ def test_killed_anywhere(tmp_path, tried, fresh):
     assert not list(made.path.glob('*.part'))
     assert not (made.path/'checkpoint.safetensors').exists()
     tried('kills at random moments of a run', 'it goes on, and ends with the same result and weights')
+
+def test_a_result_is_not_larger_than_what_is_read(tmp_path, tried):
+    @stage('toy', 'runs')
+    def counted(run, classes:int=3):
+        return {}, {'metrics': {'accuracy': 1.}, 'params': {}, 'confusion': [[0]*3]*classes}
+    assert len(counted(classes=1000, root=tmp_path).result['confusion']) == 1000
+    many = counted(classes=4000, root=tmp_path)
+    assert 'confusion' not in many.result and counted(classes=4000, root=tmp_path).path == many.path
+    tried('a student of 4,000 classes', 'finished, without the table of which class it takes for which')

@@ -92,3 +92,5 @@ def test_auto_of_a_folder(source, why, bundle, tmp_path, tried, capsys):        
 
 def test_no_source(stages, tmp_path, tried):                                        # noqa: F811
     tried.refused('a choice among no sources', lambda: choose_source(stages[0], {}, root=tmp_path), 'sources')
+    tried.refused('a choice of what is no source', lambda: choose_source(stages[0], {'a': None}, root=tmp_path),
+                  'a is no image source')
