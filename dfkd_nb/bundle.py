@@ -1040,7 +1040,7 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
                 budget:dict|None=None, # Of a `Schedule`, for the card
                ) -> Path:
     "Write a bundle; raises `ValueError` for what `Bundle` would refuse, and rather than write over something"
-    check_arguments(save_bundle, locals())
+    check_arguments(save_bundle, dict(teacher=teacher, probes=probes, generator=generator, audit=audit))
     out = free_place(out, 'the bundle')
     parts = {name: run for name,run in zip(PARTS, (teacher, probes, generator)) if run}
     for name,run in parts.items():
