@@ -2,7 +2,7 @@
 and a ViT of timm, a ViT and a DeiT of Hugging Face, torchvision's ViT-B, on folders of 3 to 20 classes at 32 to 224
 pixels. Their owner trains them from scratch first, for minutes; that is not counted.
 
-    python benchmarks/foreign.py --work DIR [--cases deit hf-vit …] [--minutes 4 5] [--out benchmarks/results]
+    python benchmarks/foreign.py --work DIR [--cases timm-deit hf-vit …] [--minutes 4 5] [--out benchmarks/results]
 
 Data lie where DFKD_DATA says. What is finished stays in `--work`, and the same call goes on.
 """
@@ -35,11 +35,11 @@ def hf_net(name, K, size):
                       image_size=size, patch_size=size//8, num_labels=K))
 
 CASES = { # name: (what makes the network, its name, pixels, data set, classes, images a class, epochs)
-    'timm deit':   (timm_net, 'deit_tiny_patch16_224', 224, 'drones', None, 300, 12),
-    'hf vit':      (hf_net, 'hf-vit', 64, 'cifar10', ('airplane', 'frog', 'truck'), 2000, 15),
-    'hf deit':     (hf_net, 'hf-deit', 32, 'mnist', tuple('56789'), 1000, 15),
+    'timm-deit':   (timm_net, 'deit_tiny_patch16_224', 224, 'drones', None, 300, 12),
+    'hf-vit':      (hf_net, 'hf-vit', 64, 'cifar10', ('airplane', 'frog', 'truck'), 2000, 15),
+    'hf-deit':     (hf_net, 'hf-deit', 32, 'mnist', tuple('56789'), 1000, 15),
     'torchvision': (torchvision_net, 'torchvision:vit_b_16', 64, 'cifar10', ('bird', 'cat', 'horse', 'ship'), 1000, 8),
-    'timm vit':    (timm_net, 'vit_tiny_patch16_224', 96, 'cifar100', 20, 400, 30),
+    'timm-vit':    (timm_net, 'vit_tiny_patch16_224', 96, 'cifar100', 20, 400, 30),
 }
 
 # --- their folders
@@ -129,6 +129,12 @@ def dfkd(*args):
     print(f"  dfkd {args[0]}: {minutes:.1f} minutes, {said.get('error', 'done')}", flush=True)
     return said, minutes
 
+def must(*args):
+    "The same of a command that has to end well: a case that failed is no result, and is tried again by the next call"
+    said, minutes = dfkd(*args)
+    if 'error' in said: sys.exit(f"dfkd {args[0]}: {said['error']}")
+    return said, minutes
+
 def chain(case, home, minutes):
     "The four commands; what came out."
     options, images = teacher(case, home), home/'images'
@@ -137,13 +143,13 @@ def chain(case, home, minutes):
     generator = 'passed'
     if 'error' in made:             # with its work kept, in a bundle of the teacher alone
         generator = made['error']
-        made, more = dfkd('bundle', *options, '--classes', ','.join(sorted(p.name for p in (images/'train').iterdir())),
+        made, more = must('bundle', *options, '--classes', ','.join(sorted(p.name for p in (images/'train').iterdir())),
                           '--out', bundle)
         a += more
     taught = ['--student', STUDENT, '--minutes', minutes[1], '--data', images, '--out', student]
-    learnt, b = dfkd('distill', bundle, *taught)
-    right, c = dfkd('evaluate', student, '--data', images)
-    exported, d = dfkd('export', student, '--out', file)
+    learnt, b = must('distill', bundle, *taught)
+    right, c = must('evaluate', student, '--data', images)
+    exported, d = must('export', student, '--out', file)
     return {'bundle': made, 'generator': generator, 'distill': learnt, 'evaluate': right, 'export': exported,
             'minutes': {'bundle': a, 'distill': b, 'all': a+b+c+d}}
 
@@ -166,7 +172,7 @@ def main(args=None):
     a = p.parse_args(args)
     found = {}
     for case in a.cases:
-        home = a.work.absolute()/case.replace(' ', '-')
+        home = a.work.absolute()/case
         if not (home/'found.json').exists():
             home.mkdir(parents=True, exist_ok=True)
             print(case, flush=True)

@@ -1414,10 +1414,7 @@ def student_came_from(student:Path # Folder of a student
                      ) -> dict|None:
     "The card of the bundle that a student came from, if it is there; raises `ValueError` for one that is none"
     path = student/'bundle.yaml'
-    if not path.is_file(): return None
-    card = read_yaml(path, most=1<<19, depth=8)
-    read_as(Card, card, path)
-    return card
+    return _read_card(path, Card, 'bundle') if path.is_file() else None
 
 def card_student(folder:str|Path, # Folder with a student's `result.json` and `weights.safetensors`
                  classes:list, # Names of its classes

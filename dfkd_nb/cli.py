@@ -208,7 +208,8 @@ def _trials(a, bundle, root, sources, asked):
     from dfkd_nb.bundle import steps_asked
     from dfkd_nb.checks import read_json
     from dfkd_nb.plan import in_words, plan_trials
-    for f in sorted(root.glob('choice/*/result.json')): return int(read_json(f)['params']['steps'])
+    for f in sorted(root.glob('choice/*/result.json')):
+        with contextlib.suppress(ValueError, KeyError, TypeError): return int(read_json(f)['params']['steps'])
     if a.minutes is not None and a.minutes < 5: return 0            # shorter ones tell nothing
     steps, seconds = plan_trials(bundle, a.student, sources, a.minutes, min(300, steps_asked(**asked)))
     how = f'two trials of {steps} steps' if steps else 'there is no time for trials'

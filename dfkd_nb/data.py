@@ -129,7 +129,7 @@ def as_names(names, # K texts, bytes in UTF-8, or whole numbers
     for n in names:
         if not n.strip() or len(n) > 1000 or not _plain_text(n):
             raise ValueError(f"{name} must be plain texts, got '{shown(n)}'")
-    if len(set(names)) < len(names): raise ValueError(f'{name}: {shown(max(names, key=names.count))} is there twice')
+    if len(set(names)) < len(names): raise ValueError(f'{name}: {shown(twice(names))} is there twice')
     return names
 
 # %% ../nbs/01_data.ipynb #15daf6f4

@@ -867,12 +867,13 @@ def _begun(run):
 @contextmanager
 def _by_itself():
     "As if this process were the only one: the others wait, and share nothing of the work"
+    if world()[1] == 1: return (yield)
     was, initialized = os.environ.pop('WORLD_SIZE', None), torch.distributed.is_initialized
     torch.distributed.is_initialized = lambda: False        # torchmetrics asks, to gather from all
     try: yield
     finally:
         torch.distributed.is_initialized = initialized
-        if was is not None: os.environ['WORLD_SIZE'] = was
+        os.environ['WORLD_SIZE'] = was
 
 def _has_begun(run):
     "Whether the first process of this launch is at work"

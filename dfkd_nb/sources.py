@@ -241,8 +241,10 @@ def judge(generator:Run, # A finished generator
          ) -> dict: # Of `judgement`
     "Judge a generator by what its teacher says of 100 images a class, up to 2,000 in all; of at most 200 classes"
     K, source = teacher.result['params']['num_classes'], GanSource(generator)
-    y = spread_out(K).repeat(10)
-    x, y = source.sample(min(JUDGED, 100*K), seed) if len(y) < JUDGED else (images_of(source, y, seed), y)
+    if K < JUDGED//10: x, y = source.sample(min(JUDGED, 100*K), seed)
+    else:
+        y = spread_out(K).repeat(10)
+        x = images_of(source, y, seed)
     logits = predict(load_classifier(teacher), x)
     require_finite(logits, "what the teacher says of the generator's images")
     return judgement(x, y, logits, spread)
