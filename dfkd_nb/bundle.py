@@ -86,21 +86,24 @@ def _shards(index:Path) -> dict:
             raise ValueError(f'{index}: {f[:60]!r} is no name of a file beside it')
     state = {}
     for f in files:
-        part = read_weights(index.parent/f)
-        twice = next((k for k in part if k in state), None)
-        if twice: raise ValueError(f'{index}: {twice[:80]} is in two files')
+        part = _tensors_of(index.parent/f)
+        lost = next((k for k in where if where[k] == f and k not in part), None)
+        if lost is not None: raise ValueError(f'{index}: {lost[:80]} is not in {f}')
+        more = next((k for k in part if where.get(k) != f), None)
+        if more is not None: raise ValueError(f'{index}: {f} holds {more[:80]}, which the index does not say')
         state |= part
-    lost = next((k for k in where if k not in state), None)
-    if lost is not None: raise ValueError(f'{index}: {lost[:80]} is not in {str(where[lost])[:80]}')
-    return state
+    return unwrapped(state)
 
 # %% ../nbs/12_your_teacher.ipynb #6e112c75
 def read_weights(path:str|Path, # A `.safetensors`, a PyTorch file of tensors, or the `.index.json` of several
                 ) -> dict: # State dict
     "Weights from a file; raises `ValueError` or `FileNotFoundError` that say what to change"
     path = Path(path)
+    return _shards(path) if path.name.endswith('.index.json') else unwrapped(_tensors_of(path))
+
+def _tensors_of(path):
+    "The tensors of one file, by the names that it gives them"
     if not _exists(path): raise FileNotFoundError(f'there is no file {path}')
-    if path.name.endswith('.index.json'): return _shards(path)
     try: tree = read_tensors(path) if path.suffix == '.safetensors' else _torch_file(path)
     except ValueError as e: raise ValueError(f'{e} (damaged?)') from None
     except Exception as e:
@@ -109,7 +112,7 @@ def read_weights(path:str|Path, # A `.safetensors`, a PyTorch file of tensors, o
     state = _state_of(tree, path)
     for k,t in state.items():
         if why := _no_plain_tensor(t): raise ValueError(f'{path}: {k[:80]} {why}')
-    return unwrapped(state)
+    return state
 
 # %% ../nbs/12_your_teacher.ipynb #ae0fe483
 WRAPPERS = ('_orig_mod.', 'module.', 'model.', 'backbone.', 'net.', 'network.', 'encoder.', 'teacher.', 'student.')
@@ -516,7 +519,7 @@ def _require_room(shape, who):
                    'ask for a teacher of smaller images, or take a machine with more memory')
 
 # %% ../nbs/12_your_teacher.ipynb #3d7dc63e
-def preflight(teacher:Run, # A finished teacher
+def preflight(teacher:ClassifierRun, # A finished teacher
               student:str, # Name for `create_net`
               shape:tuple, # (C, H, W) of the images that it will learn from
               bs:Count=64, # Batch size
@@ -568,7 +571,7 @@ def nearest(a:torch.Tensor, # (n,…) uint8 or floats
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 
 # %% ../nbs/12_your_teacher.ipynb #a8541717
-def memorisation(generator:Run, # A finished run of `train_generator`
+def memorisation(generator:GeneratorRun, # A finished run of `train_generator`
                  data:ImageData, # What it was trained on: the owner's side
                  n:Count=1000, # Generated images
                  seed:Seed=0,
@@ -823,7 +826,7 @@ class _Result(_Open):
     "`result.json` of a stage"
     dataset: Word
     model: Word
-    metrics: dict[Word, float|None]
+    metrics: Annotated[dict[Word, float|None], AfterValidator(lambda m: check_value(Metrics, m, 'metrics'))]
     images_read: dict[Word, _Whole]
     weights: _Hash
 
@@ -1029,9 +1032,9 @@ def _write_card(path, card): path.write_text(yaml.safe_dump(card, sort_keys=Fals
 
 # %% ../nbs/12_your_teacher.ipynb #83981c4e
 def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist, or be empty
-                teacher:Run, # A finished teacher
-                probes:Run|None=None, # Its class probes
-                generator:Run|None=None, # Its generator
+                teacher:ClassifierRun, # A finished teacher
+                probes:ProbesRun|None=None, # Its class probes
+                generator:GeneratorRun|None=None, # Its generator
                 classes:list=(), # Names of the classes
                 licence:str='not stated', # Under which the bundle may be used
                 audit:dict|None=None, # Of `memorisation`

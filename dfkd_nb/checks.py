@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'OutFile', 'PLAIN',
-           'kind', 'OneOf', 'one_of', 'check_value', 'check_arguments', 'default_of', 'check_table', 'NotFinite',
-           'require_finite', 'open_regular', 'read_text', 'twice', 'parse_json', 'read_json', 'read_yaml',
+           'kind', 'OneOf', 'one_of', 'kind_by', 'check_value', 'check_arguments', 'default_of', 'check_table',
+           'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'parse_json', 'read_json', 'read_yaml',
            'tensor_header', 'require_stored', 'read_tensors', 'file_hash', 'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
@@ -55,7 +55,14 @@ def one_of(names, # Names that may be given: a list, or a table with these keys
     "The kind of an argument that is one of some names"
     shown = [str(n) for n in names]
     shown = shown[:6] + ['…']*(len(shown) > 6)
-    return TypeAliasType('/'.join(shown), Annotated[Any, AfterValidator(OneOf(names))])
+    return kind_by('/'.join(shown), OneOf(names))
+
+# %% ../nbs/00_checks.ipynb #8dbabb98
+def kind_by(name:str, # As it shows in signatures
+            check, # Function of a value: gives it back, or raises `ValueError`
+           ): # An annotation
+    "A kind of argument by a function"
+    return TypeAliasType(name, Annotated[Any, AfterValidator(check)])
 
 # %% ../nbs/00_checks.ipynb #72a4a14f
 def _file_name(value):
@@ -64,7 +71,7 @@ def _file_name(value):
     raise ValueError('must be a name of 1 to 100 letters, digits, _ . - + = , (not . or - at first)')
 
 _IN_NAMES = set('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-+=,')
-Name = TypeAliasType('Name', Annotated[Any, AfterValidator(_file_name)]) # variants of results
+Name = kind_by('Name', _file_name) # variants of results
 
 def _file_place(value):
     if not isinstance(value, (str, Path)) or not str(value).strip(): raise ValueError('must be a path')
@@ -76,7 +83,7 @@ def _file_place(value):
     if above is not None and not above.is_dir(): raise ValueError(f'lies in {above}, which is no folder')
     return value
 
-OutFile = TypeAliasType('OutFile', Annotated[Any, AfterValidator(_file_place)]) # where a file can be written
+OutFile = kind_by('OutFile', _file_place) # where a file can be written
 
 # %% ../nbs/00_checks.ipynb #31780545
 PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None), Path)

@@ -170,6 +170,7 @@ def working(out:Path, # What is being made
             keep:bool=False, # Keep the folder when all is done
            ):
     "Hold the folder of unfinished work; raises `ValueError` while another process does"
+    from dfkd_nb.bundle import free_place
     from filelock import FileLock, Timeout
     made = [p for p in (root, *root.parents) if not p.exists()]
     empty = not made and set(os.listdir(root)) <= {'.lock'}
@@ -179,6 +180,7 @@ def working(out:Path, # What is being made
     try: lock.acquire()
     except Timeout: raise ValueError(f'another dfkd is at work on {out}: wait for it, or name another --out') from None
     try:
+        free_place(out, '--out')                                   # another may have made it meanwhile
         if ours: (root/MARK[0]).write_text(MARK[1], encoding='utf-8')
         yield root
         done = True

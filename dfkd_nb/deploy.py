@@ -41,7 +41,7 @@ def _card(model, shape, normalise, classes, made_with=None):
     card = {'model': model.name, 'task': 'detection' if detects else 'classification', 'shape': list(shape),
             'range': '0…1' if normalise else 'normalised by the caller', 'normalised_inside': normalise,
             'mean': model.mean.flatten().tolist(), 'std': model.std.flatten().tolist(),
-            'classes': list(map(str, classes)), 'weights': weights_hash(model.net.state_dict())}
+            'classes': list(classes), 'weights': weights_hash(model.net.state_dict())}
     if made_with: card['made_with'] = list(made_with)
     if detects: card |= {'scores': 'softmax, the last is nothing' if model.softmax else 'sigmoid',
                          'boxes': 'cx, cy, w, h in 0…1'}
@@ -80,12 +80,20 @@ def read_card(path:str|Path # An ONNX file written by `export_onnx`
     return card
 
 # %% ../nbs/11_deploy.ipynb #91cc7bf4
+def _require_pictures(x, what):
+    "Raise `ValueError` for what are no images as a file takes them"
+    whole = isinstance(x, torch.Tensor) and x.ndim == 4 and (x.dtype == torch.uint8 or x.is_floating_point())
+    if not whole: raise ValueError(f'{what}: images must be a tensor (n,C,H,W) of uint8 or floats')
+    if not len(x): raise ValueError(f'{what}: there are no images')
+    if not x.isfinite().all(): raise NotFinite(f'{what}: the images hold values that are not finite')
+
 def run_onnx(path, # An ONNX file, or a `session`
              x:torch.Tensor, # Images (n,C,H,W), uint8 or floats in 0…1, of the model's size
              bs:Count=256, # Images at a time
             ) -> torch.Tensor: # Logits (n,K); of a detector, logits (n,Q,K) and boxes (n,Q,4)
     "What onnxruntime answers to images; raises `ValueError` for those of another shape"
     check_value(Count, bs, 'bs')
+    _require_pictures(x, 'run_onnx')
     s = session(path) if isinstance(path, (str, Path)) else path
     [takes] = s.get_inputs()
     if list(x.shape[1:]) != list(takes.shape[1:]):
@@ -101,6 +109,7 @@ def predict_fp32(clf:Classifier, # On the CPU, in eval mode
                 ) -> torch.Tensor: # Logits (n,K)
     "What the network itself answers in float32, as its file does; `predict` may take bfloat16"
     check_arguments(predict_fp32, locals())
+    _require_pictures(x, 'predict_fp32')
     with torch.inference_mode(): return torch.cat([clf(to_unit(b)) for b in x.split(bs)])
 
 # %% ../nbs/11_deploy.ipynb #5fc85976
@@ -168,6 +177,13 @@ def _exported_shape(model, shape):
         raise ValueError(f'export_onnx: {model.name} takes images of {own}, not {shape}')
     return tuple(shape)
 
+def _named(model, classes, shape):
+    "Names of classes as texts, if there are any; raises `ValueError` where the network has more or fewer"
+    if not len(classes): return []
+    with torch.inference_mode(): answer = model(torch.zeros(1, *shape))
+    if not isinstance(model, Detector): return check_names(list(classes), answer.shape[1], 'export_onnx: classes')
+    return check_names(list(classes), answer['logits'].shape[2]-model.softmax, 'export_onnx: classes')
+
 def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or a student
                 path:OutFile, # File to write
                 classes:list=(), # Names, for the file's metadata
@@ -182,6 +198,7 @@ def export_onnx(model:nn.Module, # A `Classifier` or `Detector`, of a teacher or
     shape = _exported_shape(model, shape)
     model = copy.deepcopy(model).float().cpu().eval()        # the caller's stays as it is
     require_finite(model.state_dict(), model.name)
+    classes = _named(model, classes, shape)
     with tempfile.TemporaryDirectory() as tmp:
         file = _tidy(onnx.load(_exported(model, shape, normalise, f'{tmp}/m.onnx')))
         onnx.helper.set_model_props(file, {'dfkd_nb': json.dumps(_card(model, shape, normalise, classes, made_with))})
@@ -211,9 +228,11 @@ def quantize(path:str|Path, # An ONNX file written by `export_onnx`
     import onnx, onnxruntime.quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
     check_arguments(quantize, locals())
-    if calibration is not None and not len(calibration):
-        raise ValueError('quantize: no calibration images: pass some, or None')
     card = read_card(path)
+    if calibration is not None:
+        _require_pictures(calibration, 'quantize')
+        if list(calibration.shape[1:]) != card['shape']:
+            raise ValueError(f"quantize: the model takes images of {card['shape']}, got {list(calibration.shape[1:])}")
     batches = [] if calibration is None else _full_batches(calibration, bs)
     how = f'static, {sum(map(len, batches))} calibration images' if batches else 'dynamic'
     # products with weights alone: of attention, which has none, it would make what onnxruntime cannot load
@@ -238,7 +257,8 @@ def parity(clf:Classifier, # What was exported
            y:torch.Tensor|None=None, # (n,) labels, where there are any
           ) -> dict: # Differences of logits, agreement; with labels also accuracy before and after
     "How far an exported file is from its network"
-    if not len(x): raise ValueError('parity: no images to compare with')
+    _require_pictures(x, 'parity')
+    if y is not None and len(y) != len(x): raise ValueError(f'parity: {len(y):,} labels for {len(x):,} images')
     a, b = predict_fp32(clf, x), run_onnx(path, x)
     return {'max_difference': (a-b).abs().max().item(), 'mean_difference': (a-b).abs().mean().item(),
             'same_answer': accuracy(b, a.argmax(1)),
@@ -371,8 +391,8 @@ def compare_forms(forms:dict, # Of `forms`; ratios are to the first
 # %% ../nbs/11_deploy.ipynb #761ae333
 @stage('deploy', 'deploy')
 def deploy(run,
-           teacher:Run, # A finished teacher
-           student:Run, # A finished student
+           teacher:ClassifierRun, # A finished teacher
+           student:ClassifierRun, # A finished student
            source, # An image source without real images, for calibration
            data:ImageData, # Its test split is read, to report
            n_calibration:Count=256, # Images for the static int8

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPELT', 'LAYOUTS', 'LEFT_OUT', 'Few', 'Layers',
-           'TIMM_BACKBONES', 'HUB', 'DETRS', 'DETECTORS', 'WEIGHTS', 'silhouette', 'sky', 'scene', 'CocoImage',
-           'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box', 'read_coco',
-           'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split', 'get_detection',
-           'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of', 'HubDetr',
-           'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'cell_centres', 'pool_tokens',
-           'Head', 'SelectDetr', 'Detector', 'create_detector', 'giou', 'costs', 'match_layers', 'match', 'set_loss',
-           'detect', 'mean_ap', 'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector', 'SetLoss',
-           'average_precision_on', 'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector',
+           'TIMM_BACKBONES', 'HUB', 'DETRS', 'DETECTORS', 'WEIGHTS', 'DetectorRun', 'silhouette', 'sky', 'scene',
+           'CocoImage', 'CocoCategory', 'CocoAnnotation', 'short_text', 'parse_coco', 'head_of', 'turn_box',
+           'read_coco', 'write_coco', 'DetectionData', 'check_boxes', 'pack_boxes', 'draw_set', 'find_split',
+           'get_detection', 'plot_boxes', 'unpack_boxes', 'thaw', 'HubBackbone', 'HubArch', 'hub_arch', 'arch_of',
+           'HubDetr', 'freeze_stem', 'count', 'Attend', 'Layer', 'sine_position', 'Residual', 'cell_centres',
+           'pool_tokens', 'Head', 'SelectDetr', 'Detector', 'create_detector', 'giou', 'costs', 'match_layers', 'match',
+           'set_loss', 'detect', 'mean_ap', 'precision_recall', 'augment_boxes', 'BoxAugment', 'evaluate_detector',
+           'SetLoss', 'average_precision_on', 'train_detr', 'measured', 'say_crowded', 'DetectorSaid', 'load_detector',
            'require_shapes', 'said_of']
 
 # %% ../nbs/08_detr.ipynb #ecd576d7
@@ -830,10 +830,10 @@ class HubDetr(nn.Module):
                  **kw, # Arguments of `DetrConfig`, of those in `HubArch`
                 ):
         arch = hub_arch({**kw, **({} if backbone is None else {'backbone': backbone})})
-        super().__init__()
-        self.net = _from_hub(pretrained, classes, kw) if pretrained else _from_config(arch, classes)
         if pretrained and backbone is not None:
             raise ValueError(f'HubDetr: {pretrained} brings its own backbone: leave backbone out')
+        super().__init__()
+        self.net = _from_hub(pretrained, classes, kw) if pretrained else _from_config(arch, classes)
         self.width = self.net.config.d_model
         (thaw if (not pretrained if scratch is None else scratch) else freeze_stem)(self.net)
     def forward(self, x):
@@ -1338,7 +1338,9 @@ class DetectorSaid(BaseModel):
     arch: dict|None = None
 
 # %% ../nbs/08_detr.ipynb #0401878b
-def load_detector(run:Run, # A finished run that holds a detector
+DetectorRun = run_of('DetectorRun', 'detr_teacher', 'detr_student') # a student may teach another
+
+def load_detector(run:DetectorRun, # A finished run that holds a detector
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds; raises `ValueError` where what its result says of it cannot be"
     said, weights = said_of(run), run.weights

@@ -426,7 +426,7 @@ def new_scene_nets(data:DetectionData, # Its training split is learnt from
     return G, D, RealObjects(skies, labels, objects, bs)
 
 # %% ../nbs/09_detr_distill.ipynb #fc765c24
-def same_classes(teacher:Run, # A finished detector
+def same_classes(teacher:DetectorRun, # A finished detector
                  data:DetectionData,
                 ):
     "Raise `ValueError` where a teacher knows other classes than the data, or these in another order"
@@ -455,7 +455,7 @@ def _parts(x, labels, boxes, size):
                                            mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
 # %% ../nbs/09_detr_distill.ipynb #02710d09
-def check_scenes(teacher:Run, data:DetectionData, widths:tuple, d_widths:tuple):
+def check_scenes(teacher:DetectorRun, data:DetectionData, widths:tuple, d_widths:tuple):
     "Raise `ValueError` for what no generator of scenes can be trained on"
     if len(widths) != len(d_widths):
         raise ValueError('train_scene_generator: widths and d_widths must have as many layers, '
@@ -527,7 +527,7 @@ def scene_result(run, G:SceneGenerator, data:DetectionData, metrics:dict, steps:
 @stage('detr_generator', 'detr_distill', also=networks_code)
 def train_scene_generator(run,
                           data:DetectionData, # Real frames: the owner's side
-                          teacher:Run, # A finished detector, which guides (λ > 0) and judges
+                          teacher:DetectorRun, # A finished detector, which guides (λ > 0) and judges
                           arch:one_of(GANS)='cgan', # For the objects
                           lam:Weight=.5, # λ of Eq. 5
                           epochs:Count=20,
@@ -746,7 +746,7 @@ def way_to_copy(matching:str, # 'hungarian' or 'index'
     return ByIndex(T, S, tau), asked
 
 # %% ../nbs/09_detr_distill.ipynb #0a814d8a
-def can_teach(teacher:Run, # A finished detector
+def can_teach(teacher:DetectorRun, # A finished detector
               data:DetectionData,
              ) -> float: # Its mAP@50
     "Raise `ValueError` where a teacher has other classes than the data, or finds nothing"
@@ -788,7 +788,7 @@ def detr_student_result(run, S:Detector, data:DetectionData, rung:str, shape:tup
 # %% ../nbs/09_detr_distill.ipynb #8e50bc06
 @stage('detr_student', 'detr_distill', also=lambda a: {'architecture': {**DETRS, **HUB}.get(a['student'])})
 def distill_detr(run,
-                 teacher:Run, # A finished detector
+                 teacher:DetectorRun, # A finished detector
                  source, # Of frames: `rung`, `sample(n, seed)`, `identity`
                  data:DetectionData, # Only val and test are read, to report
                  student:one_of(DETECTORS)='detr_micro', # Name for `create_detector`

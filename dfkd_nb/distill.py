@@ -141,7 +141,7 @@ def loss(self:Distill, pred, y, t_logits=None, t_row=None):
 
 # %% ../nbs/06_distill.ipynb #d8cbd908
 def new_student(name:str, # For `create_net`
-                teacher:Run, # A finished teacher
+                teacher:ClassifierRun, # A finished teacher
                 seed:int=0,
                ) -> Classifier: # On `pick_device()`
     "A freshly initialised student with the classes, the channels and the normalisation of its teacher"
@@ -178,7 +178,7 @@ def check_source(source, # An image source
     if n < bs: raise ValueError(f'n_images is {n}, less than a batch of {bs}: ask for more images, or make bs smaller')
 
 # %% ../nbs/06_distill.ipynb #a2483a0b
-def pair_of(teacher:Run, student:str, data:ImageData, bs:int, seed:int) -> tuple: # T, S
+def pair_of(teacher:ClassifierRun, student:str, data:ImageData, bs:int, seed:int) -> tuple: # T, S
     "Teacher and student, once it is sure that they fit the data"
     T = load_classifier(teacher).requires_grad_(False)
     check_labels(T, len(data.classes))
@@ -208,6 +208,7 @@ class Draw:
                 ): self.source,self.cb,self.n,self.labels = source,cb,n,labels
     def __call__(self, seed, run=None): # -> images, labels, answers of `look_up`, label agreement or None
         x, y = self.source.sample(self.n, seed)
+        x = as_images(x, "the source's images")
         def ask(i, j): return self.cb.look_up(x[i:j])
         answers = run.in_parts('teacher asked', len(x), ask) if run else ask(0, len(x))     # a run keeps them
         logits = answers[0]
@@ -247,7 +248,7 @@ def confusion(logits:torch.Tensor, y:torch.Tensor) -> list: # K rows of K
     return torch.bincount(y*k+logits.argmax(1), minlength=k*k).view(-1, k).tolist()
 
 # %% ../nbs/06_distill.ipynb #beb796a4
-def student_params(S:Classifier, teacher:Run, **more) -> dict:
+def student_params(S:Classifier, teacher:ClassifierRun, **more) -> dict:
     "What a student's result says of it beside its settings: what it takes to load it"
     theirs = {k: teacher.result['params'][k] for k in ('num_classes', 'mean', 'std')}
     return {'parameters': n_params(S), **theirs, **more}
@@ -263,7 +264,7 @@ def student_result(run, data:ImageData|None, rung:str, metrics:dict, params:dict
 # %% ../nbs/06_distill.ipynb #3e0c7674
 @stage('student', 'distill', also=lambda a: {'architecture': MODELS.get(a['student'])}, parallel=True)
 def distill(run,
-            teacher:Run, # A finished teacher
+            teacher:ClassifierRun, # A finished teacher
             source, # An image source: `rung`, `shape`, `sample(n, seed)`, `identity`
             data:ImageData, # Only its test split is read, to report
             student:str='vit_digits_student', # Name for `create_net`

@@ -236,7 +236,7 @@ def gamma_for(x:torch.Tensor, # uint8, any shape
              ) -> float:
     "The power of the grey level that brings the mean of pixels to another, by bisection between 0.05 and 20"
     u = torch.linspace(0, 1, 256)
-    share = torch.bincount(x.flatten().int(), minlength=256)/x.numel()
+    share = torch.bincount(x.flatten(), minlength=256)/x.numel()
     lo, hi = .05, 20.
     for _ in range(40):
         g = (lo*hi)**.5
@@ -255,7 +255,9 @@ def toned(x:torch.Tensor, # uint8 (n,C,H,W)
     for c,m in enumerate(mean):
         if m <= 0 or not len(x): continue
         tone = to_bytes(torch.linspace(0, 1, 256)**gamma_for(x[:1000, c], m))
-        for part, new in zip(x.split(1024), out.split(1024)): new[:, c] = tone[part[:, c].int()]
+        # few at once: an index takes eight bytes a pixel
+        few = max(1, 2**20//x[0, 0].numel())
+        for part, new in zip(x.split(few), out.split(few)): new[:, c] = tone[part[:, c].int()]
     return out
 
 # %% ../nbs/09a_drawn.ipynb #71390596
@@ -268,13 +270,13 @@ def information(logits:torch.Tensor, # (n,K)
     return max(0., round(shared.item(), 6))                                 # what is less is rounding
 
 # %% ../nbs/09a_drawn.ipynb #d8a158e5
-def informative(teacher:Run, # A finished teacher
+def informative(teacher:ClassifierRun, # A finished teacher
                 pools:dict, # Name: pictures, uint8 (n,C,H,W)
                 view:one_of(AUGMENT)='affine', # One of `AUGMENT`, through which it looks
                 seed:Seed=0,
                ) -> dict: # Name: information, the most first
     "The information of some kinds of pictures; raises `ValueError` where the teacher's answers are not finite"
-    check_arguments(informative, dict(view=view, seed=seed))
+    check_arguments(informative, dict(teacher=teacher, view=view, seed=seed))
     T = load_classifier(teacher)
     seed_all('informative', seed)
     found = {}
@@ -286,7 +288,7 @@ def informative(teacher:Run, # A finished teacher
     return dict(sorted(found.items(), key=lambda kv: -kv[1]))
 
 # %% ../nbs/09a_drawn.ipynb #ca7f86a6
-def choose_kinds(teacher:Run, # A finished teacher
+def choose_kinds(teacher:ClassifierRun, # A finished teacher
                  shape:Shape, # (C, H, W)
                  near:Share=.9, # Taken are kinds with at least so much of the best one's information
                  n:Count|None=None, # Pictures of each kind that it is shown; default: 500, or 100 above 64×64 pixels
@@ -294,7 +296,7 @@ def choose_kinds(teacher:Run, # A finished teacher
                  seed:Seed=0,
                 ) -> tuple: # Names of the kinds taken, {name: information of all kinds}
     "The kinds of drawn pictures that tell most about a teacher's answers"
-    check_arguments(choose_kinds, dict(shape=shape, near=near, n=n, view=view, seed=seed))
+    check_arguments(choose_kinds, dict(teacher=teacher, shape=shape, near=near, n=n, view=view, seed=seed))
     mean = teacher.result['params']['mean']
     n = n or (500 if shape[1]*shape[2] <= 64*64 else 100)
     require_memory(len(KINDS)*n*math.prod(shape), f'{n:,} pictures of each kind', 'take fewer or smaller ones')
@@ -342,7 +344,7 @@ class DrawnSource:
         return drawn_pictures(check_value(Count, n, 'n'), self.shape, self.mean, self.kinds, seed), None
 
 # %% ../nbs/09a_drawn.ipynb #66b68230
-def drawn_for(teacher:Run, # A finished teacher
+def drawn_for(teacher:ClassifierRun, # A finished teacher
               shape:tuple, # (C, H, W) of the pictures
               **how, # Of `choose_kinds`, such as the student's augmentation as `view`
              ) -> DrawnSource:

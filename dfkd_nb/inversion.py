@@ -338,14 +338,15 @@ def shape_for(T:Classifier, # Teacher
     return shape
 
 # %% ../nbs/10_ladder.ipynb #65f8d524
-def cap_for(probes:Run|None, teacher:Run, T:Classifier, shape:tuple, block:int|str) -> torch.Tensor|None: # (K,N)
+def cap_for(probes:ProbesRun|None, teacher:ClassifierRun, T:Classifier, shape:tuple, block:int|str
+           ) -> torch.Tensor|None: # (K,N)
     "The class probes that the owner gave away, if any; raises `ValueError` where they are not for this teacher"
     if probes is None: return None
     with Guide(T, read_probes(probes, teacher, block), block) as guide: guide.check(shape)
     return guide.cap
 
-def networks_for(teacher:Run, student:str, data:ImageData|None, probes:Run|None, shape:tuple|None, block:Block,
-                 bs:int, seed:int) -> tuple: # T, S, (C, H, W), (K,N) or None
+def networks_for(teacher:ClassifierRun, student:str, data:ImageData|None, probes:ProbesRun|None, shape:tuple|None,
+                 block:Block, bs:int, seed:int) -> tuple: # T, S, (C, H, W), (K,N) or None
     "Teacher, student, shape of the images and class probes, once it is sure that they fit"
     T = load_classifier(teacher).requires_grad_(False)
     shape = shape_for(T, data, shape)
@@ -399,9 +400,9 @@ def _inverted_result(run, S, T, teacher, data, test, block, kinds):
 # %% ../nbs/10_ladder.ipynb #5a7a65dc
 @stage('student', 'inversion', also=lambda a: {'architecture': MODELS.get(a['student'])})
 def invert(run,
-           teacher:Run, # A finished teacher
+           teacher:ClassifierRun, # A finished teacher
            data:ImageData|None=None, # Only its test split is read, to report; None: there is none
-           probes:Run|None=None, # Class probes, if the owner gave them away
+           probes:ProbesRun|None=None, # Class probes, if the owner gave them away
            shape:Shape|None=None, # (C, H, W) of the images; default: the data's, else what the teacher takes
            student:str='vit_digits_student', # Name for `create_net`
            rounds:Count=150, # Each: new images, then steps of the student
@@ -431,6 +432,8 @@ def invert(run,
     run.ledger.forbid = ('train', 'valid')
     check_invert(n_images, memory, drawn, kinds)
     T, S, shape, cap = networks_for(teacher, student, data, probes, shape, block, bs, seed)
+    n = max(n_images, bs)
+    require_memory(64*n*math.prod(shape), f'{n:,} images at once', 'make n_images or bs smaller')
     inv = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms)
     pupil = Pupil(S, T, lr, wd, tau, augment)
     if drawn and kinds is None: kinds, _ = choose_kinds(teacher, shape, view=augment, seed=seed)
@@ -552,33 +555,33 @@ LOOKS = { # how foreign pictures can be shown: functions of uint8 images, and of
     'contours':    lambda x, mean: toned(torch.cat([to_bytes(edges(to_unit(b))) for b in x.split(256)]), mean),
 }
 
-def choose_look(teacher:Run, # A finished teacher
+def choose_look(teacher:ClassifierRun, # A finished teacher
                 x:torch.Tensor, # uint8 (n,C,H,W): foreign pictures
                 n:Count=500, # Of them that it is shown
                 view:one_of(AUGMENT)='affine', # One of `AUGMENT`, through which it looks
                 seed:Seed=0,
                ) -> tuple: # One of `LOOKS`, {name: information of each}
     "How foreign pictures have to look to tell most about a teacher's answers"
-    check_arguments(choose_look, dict(n=n, view=view, seed=seed))
+    check_arguments(choose_look, dict(teacher=teacher, n=n, view=view, seed=seed))
     mean, some = teacher.result['params']['mean'], x[torch.linspace(0, len(x)-1, min(n, len(x))).long()]
     told = informative(teacher, {k: look(some, mean) for k,look in LOOKS.items()}, view, seed)
     return next(iter(told)), told
 
-def as_seen(source:WildSource, teacher:Run, seed:int=0) -> WildSource:
+def as_seen(source:WildSource, teacher:ClassifierRun, seed:int=0) -> WildSource:
     "The same pictures, looking as they tell most about the teacher's answers"
     look, _ = choose_look(teacher, source.x, seed=seed)
     def looks(x): return None if x is None else LOOKS[look](x, teacher.result['params']['mean'])
     return WildSource(looks(source.x), source.classes, looks(source.apart))
 
 # %% ../nbs/10_ladder.ipynb #a40a1744
-def select_by_probes(teacher:Run,
-                     probes:Run, # Class probes of that teacher
+def select_by_probes(teacher:ClassifierRun,
+                     probes:ProbesRun, # Class probes of that teacher
                      x:torch.Tensor, # uint8 (n,C,H,W)
                      share:float=.5, # Kept of each class that the teacher sees
                      block:Block=-1, # Which block is probed
                     ) -> torch.Tensor: # Indices of those kept
     "The pictures that the teacher looks at as at its own classes"
-    share = check_value(Share, share, 'share')
+    check_arguments(select_by_probes, dict(teacher=teacher, probes=probes, share=share, block=block))
     T, cap = load_classifier(teacher), read_probes(probes, teacher, block).cpu()
     q, y = predict(T, x).softmax(1).cpu().max(1)
     score = q*F.cosine_similarity(attention_probes(T, x, block).cpu(), cap[y], dim=1)

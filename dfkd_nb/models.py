@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MODELS', 'TokenWidth', 'Depth', 'Channels', 'Patch', 'Registers', 'Classes', 'Ratio', 'Small', 'POOLS', 'TIMM',
            'TORCHVISION', 'HUGGING_FACE', 'ACTIVATIONS', 'CONFIG', 'SIDES', 'LARGEST', 'PATCHES', 'Mean', 'Deviation',
-           'n_params', 'latency', 'sketch', 'n_patches', 'create_net', 'paper', 'table_audit', 'table_unsaid',
-           'logits_of', 'check_stats', 'quick_attention', 'Classifier', 'create_classifier', 'channel_stats',
-           'check_names', 'differences', 'check_labels', 'skeleton', 'load_classifier']
+           'ClassifierRun', 'n_params', 'latency', 'sketch', 'n_patches', 'create_net', 'paper', 'table_audit',
+           'table_unsaid', 'logits_of', 'check_stats', 'quick_attention', 'Classifier', 'create_classifier',
+           'channel_stats', 'check_names', 'differences', 'check_labels', 'skeleton', 'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 import difflib, time
@@ -426,7 +426,9 @@ def _classifier(result, weights):
     return clf.eval()
 
 # %% ../nbs/02_models.ipynb #891afd67
-def load_classifier(run:Run, # A finished run of `train_teacher`, `distill` or `adopt`
+ClassifierRun = run_of('ClassifierRun', 'teacher', 'student') # a student may teach another
+
+def load_classifier(run:ClassifierRun, # A finished run of `train_teacher`, `distill` or `adopt`
                    ) -> Classifier: # In eval mode, on `pick_device()`
     "The classifier that a run holds; raises `ValueError` for what its result or its weights cannot mean"
     try: clf = _classifier(run.result, run.weights)

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['TAUGHT', 'JUDGED', 'seen_through', 'regard', 'TeacherSource', 'apart_of', 'Withheld', 'try_source', 'finalists',
            'choose_source', 'mean_of', 'rivals', 'told_of_source', 'why_chosen', 'small', 'spread_out', 'real_spread',
-           'judgement', 'images_of', 'judge', 'near_chance', 'faults', 'remedies', 'goodness', 'train_again',
-           'to_blame']
+           'judgement', 'judge', 'near_chance', 'faults', 'remedies', 'goodness', 'train_again', 'to_blame']
 
 # %% ../nbs/11a_sources.ipynb #97c053f8
 import torch, torch.nn.functional as F
@@ -15,13 +14,14 @@ from .runs import *
 from .data import *
 from .models import *
 from .training import *
+from .probes import *
 from .gan import *
 from .distill import *
 from .drawn import *
 from .inversion import *
 
 # %% ../nbs/11a_sources.ipynb #e8faf67d
-def seen_through(teacher:Run, # A finished teacher
+def seen_through(teacher:ClassifierRun, # A finished teacher
                  x:torch.Tensor, # uint8 (n,C,H,W)
                  views:Count=4,
                  view:one_of(AUGMENT)='affine', # One of `AUGMENT`
@@ -52,7 +52,7 @@ class TeacherSource:
     "Pictures as the source `teacher` has them: half drawn, half inverted against a student that is new"
     rung = 'teacher'
     def __init__(self,
-                 teacher:Run, # A finished teacher
+                 teacher:ClassifierRun, # A finished teacher
                  drawn:DrawnSource, # Of `drawn_for`
                  student:str, # Name for `create_net`
                  terms:dict|None=None, # For `Inversion`
@@ -86,7 +86,7 @@ class Withheld(ImageData):
     def __init__(self,
                  name:str, # Of the source
                  x:torch.Tensor, # uint8 (n,C,H,W)
-                 teacher:Run, # A finished teacher
+                 teacher:ClassifierRun, # A finished teacher
                  classes:list, # Their names
                 ):
         y = predict(load_classifier(teacher), x).argmax(1)
@@ -95,7 +95,7 @@ class Withheld(ImageData):
 # %% ../nbs/11a_sources.ipynb #95c75203
 TAUGHT = dict(augment='affine', patch=1.) # how students learn, but from the source `teacher`
 
-def try_source(teacher:Run, # A finished teacher
+def try_source(teacher:ClassifierRun, # A finished teacher
                source, # An image source
                data:ImageData, # To measure by
                student:str, # Name for `create_net`
@@ -124,7 +124,7 @@ def finalists(sources:dict, # Name: image source
 # %% ../nbs/11a_sources.ipynb #dfa9466f
 @stage('choice', 'sources')
 def choose_source(run,
-                  teacher:Run, # A finished teacher
+                  teacher:ClassifierRun, # A finished teacher
                   sources:dict, # Name: image source
                   student:str='vit_digits_student', # Name for `create_net`
                   steps:Number=300, # Of each student that is tried; 0: none is
@@ -150,7 +150,7 @@ def choose_source(run,
 # %% ../nbs/11a_sources.ipynb #ed43ffb7
 def mean_of(scores:dict) -> float: return sum(scores.values())/len(scores)
 
-def rivals(teacher:Run, sources:dict, student:str, steps:int, root, lr:float, seed:int
+def rivals(teacher:ClassifierRun, sources:dict, student:str, steps:int, root, lr:float, seed:int
           ) -> dict: # {who: {of what: 0…1}}
     "Agreement with the teacher of a student of each source, on withheld pictures of each source"
     T, held = load_classifier(teacher), {k: apart_of(s) for k,s in sources.items()}
@@ -223,19 +223,8 @@ def judgement(x:torch.Tensor, # Generated images, uint8 (n,C,H,W)
             'diversity': within/spread if spread else None, 'real_spread': spread,
             'even': (to_unit(x).flatten(1).std(1) < .02).float().mean().item()}
 
-@torch.no_grad()
-def images_of(source:GanSource,
-              y:torch.Tensor, # Labels to ask for (n,)
-              seed:Seed=0,
-             ) -> torch.Tensor: # uint8 (n,C,H,W)
-    "Images of classes that are asked for, where those are not all"
-    G, rng = source.G, torch.Generator().manual_seed(seed)
-    z, device = torch.randn(len(y), G.z, generator=rng), pick_device()
-    x = torch.cat([to_bytes(G(a.to(device), b.to(device))).cpu() for a,b in zip(z.split(500), y.split(500))])
-    return crop_to(x, tuple(source.shape[-2:]))
-
-def judge(generator:Run, # A finished generator
-          teacher:Run, # Its teacher
+def judge(generator:GeneratorRun, # A finished generator
+          teacher:ClassifierRun, # Its teacher
           spread:float|None=None, # `real_spread`, if it is known
           seed:Seed=0,
          ) -> dict: # Of `judgement`
@@ -244,7 +233,7 @@ def judge(generator:Run, # A finished generator
     if K < JUDGED//10: x, y = source.sample(min(JUDGED, 100*K), seed)
     else:
         y = spread_out(K).repeat(10)
-        x = images_of(source, y, seed)
+        x, _ = generate(source.G, len(y), seed, source.shape, y=y)
     logits = predict(load_classifier(teacher), x)
     require_finite(logits, "what the teacher says of the generator's images")
     return judgement(x, y, logits, spread)
@@ -290,8 +279,8 @@ def goodness(seen:dict, wrong:list) -> tuple:
 
 # %% ../nbs/11a_sources.ipynb #f4e4883b
 def train_again(data:ImageData, # Real images: the owner's side
-                teacher:Run, # A finished teacher
-                probes:Run, # Its class probes
+                teacher:ClassifierRun, # A finished teacher
+                probes:ProbesRun, # Its class probes
                 tries:Count=3, # Generators that are trained at most
                 say=print, # Is told, in one line, what was wrong and what is tried
                 root=None,

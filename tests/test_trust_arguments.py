@@ -1,25 +1,35 @@
 "Arguments that mean nothing: of every stage, every annotated argument"
-import importlib, inspect, math, os, types, typing
+import importlib, inspect, math, os, tempfile, types, typing
 from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from dfkd_nb.checks import *
 from dfkd_nb import runs
-from dfkd_nb.runs import Ledger, project_root
+from dfkd_nb.runs import Ledger, Run, project_root
 
 for p in sorted((project_root()/'dfkd_nb').glob('[a-z]*.py')): importlib.import_module(f'dfkd_nb.{p.stem}')
 STAGES = {k: f for k, f in sorted(runs.STAGES.items()) if f.__module__.startswith('dfkd_nb.')}
-
-HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.inf, '', 'nope', '../x', 'ten', 'a\nb',
-           b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},
-           np.float32('nan'), np.int64(-1), np.array([1, 2]), Path('x'), object]
 
 class Stand:
     "Something that is no plain value, for what has no default"
     identity = {'stand': 1}
 
+class Finished(Run):
+    "A run that looks finished"
+    path = Path(tempfile.mkdtemp())
+    (path/'result.json').write_text('{}')
+    identity = {'stand': 2}
+    def __init__(self, stage): self.stage = stage
+    def __repr__(self): return f'a finished {self.stage}'
+
+HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.inf, '', 'nope', '../x', 'ten', 'a\nb',
+           b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},
+           np.float32('nan'), np.int64(-1), np.array([1, 2]), Path('x'), object,
+           Finished('deploy'), Run('teacher', {'never': 'run'})]
+GIVEN = [Stand(), *map(Finished, ('teacher', 'probes', 'generator', 'detr_teacher')), ['a', 'b'], {'a': 1}, 'a', 1]
+
 def fine(f):
-    return {k: next(v for v in (Stand(), ['a', 'b'], {'a': 1}, 'a', 1) if takes(p, v)) for k, p in arguments(f).items()
+    return {k: next(v for v in GIVEN if takes(p, v)) for k, p in arguments(f).items()
             if p.default is p.empty}
 
 def arguments(f): return {k: p for k, p in inspect.signature(f).parameters.items() if k != 'root'}
@@ -193,5 +203,50 @@ def test_exports(tmp_path, tried):
                       lambda shape=shape: export_onnx(clf, tmp_path/'n.onnx', shape=shape), 'takes images of')
     tried.refused('export_onnx of a layer', lambda: export_onnx(torch.nn.Linear(2, 2), tmp_path/'n.onnx'),
                   'no Classifier or Detector')
+    tried.refused('export_onnx with 3 names for 10 classes',
+                  lambda: export_onnx(clf, tmp_path/'n.onnx', ['a', 'b', 'c']), '3 are named, the network has 10')
     tried.refused('a session of a million threads', lambda: session(good, 10**6), 'threads must be at most 1,024')
     assert not (tmp_path/'n.onnx').exists()
+
+def test_images_for_a_file(tmp_path, tried):
+    "What a file is asked, compared or calibrated with"
+    from dfkd_nb.deploy import export_onnx, parity, quantize, run_onnx
+    from dfkd_nb.models import create_classifier
+    clf = create_classifier('vit_digits_student', 10, dict(mean=[.3], std=[.3])).eval()
+    file, x = export_onnx(clf, tmp_path/'m.onnx'), torch.rand(4, 1, 16, 16)
+    wrong = {'NaN': (x*math.nan, 'not finite'), 'none': (x[:0], 'there are no images'),
+             'a list': ([1, 2], 'must be a (t|T)ensor'), 'whole numbers of 64 bits': (x.long(), 'must be a tensor'),
+             'one without the others': (x[0], 'must be a tensor'),
+             'larger ones': (torch.rand(4, 1, 17, 17), 'takes images')}
+    for what, (bad, says) in wrong.items():
+        tried.refused(f'run_onnx, images: {what}', lambda bad=bad: run_onnx(file, bad), says)
+        tried.refused(f'quantize, images: {what}', lambda bad=bad: quantize(file, tmp_path/'q.onnx', bad), says)
+        tried.refused(f'parity, images: {what}', lambda bad=bad: parity(clf, file, bad), says)
+    y = torch.zeros(3).long()
+    tried.refused('parity with 3 labels for 4 images', lambda: parity(clf, file, x, y), '3 labels for 4')
+    assert not (tmp_path/'q.onnx').exists()
+
+# --- runs in place of others
+
+def test_runs_of_another_stage(tried):
+    "Also where no stage takes them"
+    from dfkd_nb.drawn import choose_kinds
+    from dfkd_nb.gan import GanSource
+    from dfkd_nb.inversion import select_by_probes
+    from dfkd_nb.sources import seen_through
+    x, wrong = torch.zeros(2, 1, 16, 16, dtype=torch.uint8), Finished('fid')
+    tried.refused('GanSource of no generator', lambda: GanSource(wrong), 'run of the stage generator, not of fid')
+    tried.refused('GanSource of a path', lambda: GanSource('here'), 'must be a run of the stage generator')
+    shape = 1, 16, 16
+    tried.refused('choose_kinds of no teacher', lambda: choose_kinds(wrong, shape), 'teacher or student, not of fid')
+    tried.refused('seen_through no teacher', lambda: seen_through(wrong, x), 'teacher or student, not of fid')
+    tried.refused('select_by_probes of a teacher in the place of probes',
+                  lambda: select_by_probes(Finished('teacher'), Finished('teacher'), x), 'stage probes, not of teacher')
+
+def test_covariances(tried):
+    from dfkd_nb.fid import frechet_distance
+    m, I = torch.zeros(3), torch.eye(3)
+    for what, none in (('minus the identity', -I), ('one that is not symmetric', I+torch.arange(9.).view(3, 3))):
+        for pair in ((I, none), (none, I), (none, none), (0*I, none)):
+            tried.refused(f'a covariance: {what}', lambda a=pair: frechet_distance(m, a[0], m, a[1]), 'a covariance')
+    assert frechet_distance(m, 0*I, m, 0*I) == 0 and frechet_distance(m, 0*I, m, I) == pytest.approx(3)

@@ -1,5 +1,5 @@
 "The command: options, places, interruptions"
-import errno, os, subprocess, sys
+import errno, os, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest
 from filelock import FileLock
@@ -599,6 +599,17 @@ def test_two_at_once(home, tmp_path, tried, capsys):
     with FileLock(tmp_path/'b.work/.lock'):
         tried.command('two commands for one --out', ['bundle', *alone(home), '--out', tmp_path/'b'],
                       'another dfkd is at work', capsys)
+
+def test_made_meanwhile(home, tmp_path, tried, capsys, monkeypatch):
+    "Two of the same command: the second begins to work when the first has just ended"
+    real = FileLock.acquire
+    def acquire(lock, *args, **kw):
+        if not (tmp_path/'b').exists(): shutil.copytree(home/'b', tmp_path/'b')
+        return real(lock, *args, **kw)
+    monkeypatch.setattr(FileLock, 'acquire', acquire)
+    tried.command('a bundle that another command makes meanwhile',
+                  ['bundle', *alone(home), '--out', tmp_path/'b'], 'is there already', capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ['b']
 
 def test_refused_teacher_leaves_nothing(tmp_path, tried, capsys):
     args = fresh(tmp_path, 10)

@@ -384,6 +384,10 @@ def test_folders(tmp_path, tried):
         json.dumps({**said, 'weight_map': {**said['weight_map'], 'ghost': said['weight_map']['classifier.bias']}}))
     tried.refused('an index with a tensor that is in no file', lambda: foreign_teacher(f'hf:{tmp_path}/shards'),
                   'ghost is not in')
+    a, b = sorted(set(said['weight_map'].values()))[:2]
+    swapped = {k: {a: b, b: a}.get(v, v) for k, v in said['weight_map'].items()}
+    index.write_text(json.dumps({**said, 'weight_map': swapped}))
+    tried.refused('an index that mixes its files up', lambda: foreign_teacher(f'hf:{tmp_path}/shards'), 'is not in')
     (tmp_path/'hub/model.safetensors').unlink()
     tried.refused('a folder without weights', lambda: foreign_teacher(f'hf:{tmp_path}/hub'), 'there is no file',
                   FileNotFoundError)
