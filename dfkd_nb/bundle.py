@@ -137,10 +137,9 @@ def fit_names(want, # Names that the network has
             short = short.removeprefix(next((p for p in WRAPPERS if short.startswith(p)), ''))
         return short if short in want else k
     names = {k: without_prefix(k) for k in state}
-    twice = next((n for n,times in Counter(names.values()).items() if times > 1), None)
-    if twice:
-        both = ', '.join(k[:80] for k,n in names.items() if n == twice)
-        raise ValueError(f'two tensors are named {twice[:80]} but for a prefix: {both}')
+    if (same := twice(names.values())) is not None:
+        both = ', '.join(k[:80] for k,n in names.items() if n == same)
+        raise ValueError(f'two tensors are named {same[:80]} but for a prefix: {both}')
     return {n: state[k] for k,n in names.items()}
 
 # %% ../nbs/12_your_teacher.ipynb #14804e57

@@ -11,7 +11,6 @@ __all__ = ['MODELS', 'TokenWidth', 'Depth', 'Channels', 'Patch', 'Registers', 'C
 
 # %% ../nbs/02_models.ipynb #57ab0328
 import difflib, time
-from collections import Counter
 from contextlib import contextmanager
 from functools import partial
 from importlib import resources
@@ -367,9 +366,8 @@ def check_names(names, # Of classes
     bad = [x for x in texts if not isinstance(x, str) or not 0 < len(x) <= 200 or x != x.strip() or not x.isprintable()]
     if bad: raise ValueError(f'{what} must be texts of 1 to 200 printable characters, got {bad[0]!r:.60}')
     if n is not None and len(texts) != n: raise ValueError(f'{what}: {len(texts)} are named, the network has {n}')
-    twice = next((x for x, times in Counter(texts).items() if times > 1), None)
-    if not texts or twice:
-        raise ValueError(f'{what}: ' + (f'{twice[:60]!r} is named twice' if texts else 'none is named'))
+    if not texts: raise ValueError(f'{what}: none is named')
+    if (same := twice(texts)) is not None: raise ValueError(f'{what}: {same[:60]!r} is named twice')
     return texts
 
 # %% ../nbs/02_models.ipynb #fb7550a5

@@ -1,21 +1,19 @@
 "Which source is chosen, and when a generator has failed"
 import json
 from pathlib import Path
-from types import SimpleNamespace
 import pytest, torch
 import dfkd_nb.sources as sources_module
 from dfkd_nb.bundle import Bundle, check_generator, compress, load_student, save_bundle, save_student
 from dfkd_nb.cli import main
 from dfkd_nb.data import NoiseSource, get_data, to_bytes
 from dfkd_nb.drawn import drawn_for
-from dfkd_nb.gan import GanSource, Generator, train_generator
+from dfkd_nb.gan import GanSource, Generator, generate, train_generator
 from dfkd_nb.models import load_classifier
 from dfkd_nb.probes import class_probes
 from dfkd_nb.recipes import recipe_for
 from dfkd_nb.report import student_page
 from dfkd_nb.runs import project_root
-from dfkd_nb.sources import (choose_source, faults, images_of, judge, judgement, mean_of, real_spread, remedies,
-                             spread_out)
+from dfkd_nb.sources import choose_source, faults, judge, judgement, mean_of, real_spread, remedies, spread_out
 from dfkd_nb.training import predict, train_teacher
 from safetensors.torch import save_file
 
@@ -109,7 +107,7 @@ def test_many_classes_are_judged_by_some():
     "Of 3,000 classes 200, by ten images each: enough to see which are never recognised, and that images differ"
     G = Generator(1, 3000, (8, 8), 16)
     y = spread_out(3000).repeat(10)
-    x = images_of(SimpleNamespace(G=G, shape=(1, 16, 16)), y)
+    x, _ = generate(G, len(y), shape=(1, 16, 16), y=y)
     assert x.shape == (2000, 1, 16, 16) and len(y.unique()) == 200 and y.max() == 2999
     right = torch.nn.functional.one_hot(y, 3000).float()
     seen = judgement(x, y, right)
