@@ -70,6 +70,9 @@ alone: $(READY) ## each notebook (or NB=04_gan) as the first thing run on a mach
 colab: $(READY) ## a page (NB=02_models) as Colab runs it: committed files, an environment that lacks this package
 	@$(BIN)/python tools/colab.py $(NB)
 
+slurm: $(READY)  ## a chain of seconds through profiles/slurm, on a Slurm cluster that it makes of this machine: wants root
+	@tests/slurm.sh
+
 shipped: $(READY) ## make the finished small stages in tests_data/ anew, and of them examples/digits.bundle
 	@$(BIN)/python tools/shipped.py
 
@@ -101,5 +104,5 @@ clean-check: $(READY) ## notebooks clean, modules in sync, nothing uncommitted i
 	git diff --exit-code -- nbs dfkd_nb
 	test -z "$$(git status --porcelain -- nbs dfkd_nb)"
 
-.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone colab shipped outputs readme site browse release package links clean-check
+.PHONY: help setup house lint test coverage lowest tried paper rehearse budget verify alone colab slurm shipped outputs readme site browse release package links clean-check
 .DEFAULT_GOAL := help

@@ -484,6 +484,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.detr._picture': ('detr.html#_picture', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._pictures': ('detr.html#_pictures', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._place': ('detr.html#_place', 'dfkd_nb/detr.py'),
+                              'dfkd_nb.detr._place_for': ('detr.html#_place_for', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._polygons': ('detr.html#_polygons', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._processor': ('detr.html#_processor', 'dfkd_nb/detr.py'),
                               'dfkd_nb.detr._record': ('detr.html#_record', 'dfkd_nb/detr.py'),

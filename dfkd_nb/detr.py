@@ -693,6 +693,20 @@ LEFT_OUT = {'outside': 'boxes outside of their image', 'flat': 'boxes without ar
             'extra': 'pictures without a record'} # what `read_coco` counts, in words
 
 # %% ../nbs/08_detr.ipynb #01368065
+def _place_for(text, box, taken, shape, width, below):
+    "Where a name goes, in pixels of its picture `width` inches wide: its upper left corner; noted in `taken`"
+    (H, W), (x, top, foot) = shape, box
+    point = W/width/72
+    w, h = 4*len(text)*point, 10*point
+    x = max(0, min(x, W-w))
+    def free(y):
+        return 0 <= y <= H-h and all(x+w <= a or c <= x or y+h <= b or d <= y for a,b,c,d in taken)
+    above, under = [top-h*i for i in (1, 2, 3)], [foot+h*i for i in (0, 1, 2)]
+    places = [y for pair in zip(*((under, above) if below else (above, under))) for y in pair]
+    y = next(filter(free, [*places, top, foot-h]), places[0])
+    taken.append((x, y, x+w, y+h))
+    return x, y
+
 def plot_boxes(images, # (n,3,H,W) uint8
                found:list, # One dict an image: labels, boxes (cx, cy, w, h in 0…1), perhaps scores
                classes:list, # Names
@@ -706,15 +720,13 @@ def plot_boxes(images, # (n,3,H,W) uint8
     fig, axs = plt.subplots(-(-n//cols), cols, figsize=(width*cols, width*H/W*-(-n//cols)+.2), layout='constrained',
                             squeeze=False)
     for ax in axs.flat: ax.axis('off')
+    taken = {ax: [] for ax in axs.flat}
     def box(ax, b, colour, style, text='', below=False):
         (cx, cy, w, h) = (float(v) for v in b)
         ax.add_patch(plt.Rectangle(((cx-w/2)*W-.5, (cy-h/2)*H-.5), w*W, h*H, fill=False, ec=colour, lw=1.1, ls=style))
-        low = below or (cy-h/2)*H < .12*H
-        foot = (cy+h/2)*H           # a label that would lie below the image goes inside the box
-        y, va = (foot+1, 'top') if low and foot < .9*H else (foot-2, 'bottom') if low else ((cy-h/2)*H-2, 'bottom')
-        if text:
-            ax.text((cx-w/2)*W, y, text, color='white', fontsize=6.5, va=va,
-                    bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
+        x, y = _place_for(text, ((cx-w/2)*W, (cy-h/2)*H, (cy+h/2)*H), taken[ax], (H, W), width, below)
+        ax.text(x, y+.5, text, color='white', fontsize=6.5, va='top',
+                bbox=dict(fc=colour, ec='none', pad=.6, alpha=.85), clip_on=True)
     for i,ax in enumerate(axs.flat[:n]):
         ax.imshow(images[i].permute(1, 2, 0))
         ax.set(xlim=(-.5, W-.5), ylim=(H-.5, -.5))
