@@ -1134,6 +1134,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'dfkd_nb.runs.Run.in_parts': ('runs.html#run.in_parts', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.look_at_log': ('runs.html#run.look_at_log', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.make_ready': ('runs.html#run.make_ready', 'dfkd_nb/runs.py'),
+                              'dfkd_nb.runs.Run.minutes': ('runs.html#run.minutes', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.restore': ('runs.html#run.restore', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.result': ('runs.html#run.result', 'dfkd_nb/runs.py'),
                               'dfkd_nb.runs.Run.resume': ('runs.html#run.resume', 'dfkd_nb/runs.py'),

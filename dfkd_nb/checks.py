@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'OutFile', 'PLAIN',
-           'kind', 'OneOf', 'one_of', 'kind_by', 'check_value', 'check_arguments', 'default_of', 'check_table',
+           'kind', 'kind_by', 'OneOf', 'one_of', 'check_value', 'check_arguments', 'default_of', 'check_table',
            'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'parse_json', 'read_json', 'read_yaml',
            'tensor_header', 'require_stored', 'read_tensors', 'file_hash', 'file_hashes', 'check_files']
 
@@ -38,6 +38,13 @@ Share = kind('Share', float, ge=0, le=1)             # shares, smoothing
 Decay = kind('Decay', float, ge=0, lt=1)             # of averages: 1 would never learn; dropout
 Betas = kind('Betas', tuple[Decay, Decay])           # of Adam
 
+# %% ../nbs/00_checks.ipynb #8dbabb98
+def kind_by(name:str, # As it shows in signatures
+            check, # Function of a value: gives it back, or raises `ValueError`
+           ): # An annotation
+    "A kind of argument by a function"
+    return TypeAliasType(name, Annotated[Any, AfterValidator(check)])
+
 # %% ../nbs/00_checks.ipynb #da7383e7
 class OneOf:
     "Refuses what is not in a list of names"
@@ -56,13 +63,6 @@ def one_of(names, # Names that may be given: a list, or a table with these keys
     shown = [str(n) for n in names]
     shown = shown[:6] + ['…']*(len(shown) > 6)
     return kind_by('/'.join(shown), OneOf(names))
-
-# %% ../nbs/00_checks.ipynb #8dbabb98
-def kind_by(name:str, # As it shows in signatures
-            check, # Function of a value: gives it back, or raises `ValueError`
-           ): # An annotation
-    "A kind of argument by a function"
-    return TypeAliasType(name, Annotated[Any, AfterValidator(check)])
 
 # %% ../nbs/00_checks.ipynb #72a4a14f
 def _file_name(value):

@@ -298,12 +298,15 @@ class Run:
         self.ledger = None    # open while the stage runs
         self.extra = {}       # what else `run.json` shall say
         self.started = time.time()
+        self.earlier = 0.     # minutes that killed processes worked on it, as far as their checkpoints know
     @property
     def identity(self): return {'stage': self.stage, 'weights': self.result['weights']}
     @property
     def result(self): return read_json(self.path/'result.json')
     @property
     def weights(self): return load_tree(self.path/'weights.safetensors')
+    @property
+    def minutes(self): return self.earlier+(time.time()-self.started)/60
     def __repr__(self):
         said = self.result['metrics'] if self.fault() == '' else 'not finished'
         return f'Run({self.stage}/{self.key}, {said})'
@@ -534,7 +537,7 @@ def save(self:Run,
          state, # Tree of tensors and values
         ):
     "Write a checkpoint after `epoch` finished epochs"
-    tree = {'key': self.key, 'epoch': epoch, 'log': self.log, 'state': state}
+    tree = {'key': self.key, 'epoch': epoch, 'log': self.log, 'state': state, 'minutes': self.minutes}
     save_tree(self.path/'checkpoint.safetensors', tree, checked=True)
 
 # %% ../nbs/00_runs.ipynb #31de28c3
@@ -553,7 +556,7 @@ def snapshots(self:Run) -> dict: # epoch -> path
     return {int(m[1]): p for p,m in named.items() if m}
 
 # %% ../nbs/00_runs.ipynb #c0d86777
-CHECKPOINT = {'key': str, 'epoch': Count, 'log': list[dict], 'state': object}
+CHECKPOINT = {'key': str, 'epoch': Count, 'log': list[dict], 'state': object, 'minutes': Positive|None}
 
 @patch
 def restore(self:Run) -> dict|None: # `{'epoch', 'log', 'state', 'key'}` or None
@@ -621,6 +624,7 @@ def resume(self:Run,
         self.start_anew(f"its checkpoint does not fit ({type(e).__name__}: {' '.join(str(e).split())[:200]})")
         return 0
     self.log = found['log']
+    self.earlier = max(self.earlier, found.get('minutes') or 0.)
     return found['epoch']
 
 # %% ../nbs/00_runs.ipynb #f0f76f41
@@ -695,7 +699,7 @@ def give_up(self:Run):
     if not any(self.path.iterdir()): self.path.rmdir()
 
 # %% ../nbs/00_runs.ipynb #b548a8ef
-_PARTS = {'key': str, 'n': Count, 'parts': list}
+_PARTS = {'key': str, 'n': Count, 'parts': list, 'minutes': Positive|None}
 
 def _join(parts): return tuple(torch.cat(p) for p in zip(*parts, strict=True))
 
@@ -707,8 +711,9 @@ def _read_parts(run, n):
         found = check_table(_PARTS, load_tree(path, checked=True), path)
         if (found['key'], found['n']) != (run.key, n): raise ValueError(f'{path}: is of another run')
         rows = _join(found['parts'])
-        if len({len(t) for t in rows}) == 1 and 0 < len(rows[0]) <= n: return [rows]
-        raise ValueError(f'{path}: holds other rows')
+        if len({len(t) for t in rows}) != 1 or not 0 < len(rows[0]) <= n: raise ValueError(f'{path}: holds other rows')
+        run.earlier = max(run.earlier, found.get('minutes') or 0.)
+        return [rows]
     except (ValueError, OSError, TypeError, RuntimeError) as e:
         warnings.warn(f"{' '.join(str(e).split())[:200]}; its parts are made anew")
         return []
@@ -731,7 +736,7 @@ def in_parts(self:Run,
             parts.append(compute(i, min(i+size, n)))
             bar.update(len(parts[-1][0]))
             if world()[0] == 0 and due():
-                kept = {'key': self.key, 'n': n, 'parts': parts}
+                kept = {'key': self.key, 'n': n, 'parts': parts, 'minutes': self.minutes}
                 with due: save_tree(self.path/'parts.safetensors', kept, checked=True)
     return _join(parts)
 
@@ -815,7 +820,7 @@ def finish(self:Run,
               'weights': weights_hash(flatten_tree(weights))}
     data = json.dumps(result, indent=1, allow_nan=False).encode()
     save_tree(self.path/'weights.safetensors', weights)
-    varies = {'minutes': round((time.time()-self.started)/60, 3), **provenance(), **self.extra}
+    varies = {'minutes': round(self.minutes, 3), **provenance(), **self.extra}
     write_atomic(self.path/'run.json', json.dumps(varies, indent=1, allow_nan=False))
     files = file_hashes(self.path, _written(self.path))
     files['result.json'] = {'bytes': len(data), 'sha256': hashlib.sha256(data).hexdigest()}

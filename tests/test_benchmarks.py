@@ -6,7 +6,7 @@ from dfkd_nb import deploy
 
 pytestmark = pytest.mark.no_cover       # lessons reach the same lines, and coverage takes a third of the time
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def bench():
     spec = importlib.util.spec_from_file_location('throughput', Path(__file__).parents[1]/'benchmarks'/'throughput.py')
     spec.loader.exec_module(m := importlib.util.module_from_spec(spec))

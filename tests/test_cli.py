@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DIGITS = ROOT/'examples'/'digits.bundle'
 QUICK = ['--student', 'vit_digits_student', '--source', 'gan', '--images', '64', '--epochs', '1']
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def home(tmp_path_factory):
     "A student, a folder of pictures, weights of a teacher, a network for distances"
     home = tmp_path_factory.mktemp('home')

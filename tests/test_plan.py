@@ -26,7 +26,7 @@ def few_steps(monkeypatch):
     "A clock of ours needs no hundred steps, however quick they are"
     monkeypatch.setattr(plan, 'MOST_TIMED', 10)
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def home(tmp_path_factory):
     "The digits' teacher, as a bundle and as weights"
     home = tmp_path_factory.mktemp('home')

@@ -255,7 +255,7 @@ def planned(args, said):
     os.chdir(ROOT)
     with open(said, 'w') as f, redirect_stdout(f), redirect_stderr(f): main(['-n', '--forceall', *args])
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def dry(tmp_path_factory):
     "A dry run, in a copy of this process, which has read all notebooks for it."
     import snakemake.cli                                                     # noqa: F401

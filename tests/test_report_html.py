@@ -47,7 +47,7 @@ def harmless(text):
     assert page.of('meta')[2]['content'].startswith("default-src 'none'")
     return page
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def made(tmp_path_factory):
     "A bundle whose classes and licence are hostile, and students of several sources"
     home, digits = tmp_path_factory.mktemp('made'), get_data('digits')
@@ -62,7 +62,7 @@ def made(tmp_path_factory):
         save_student(home/source, run, bundle)
     return home
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def real():
     d = get_data('digits')
     return ImageData('dig<i>its', d._splits, EVIL)
@@ -214,7 +214,7 @@ def test_command(made, tmp_path, tried, capsys):
 
 # --- a card says only what it knows
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def bundled(tmp_path_factory):
     "A bundle of a teacher that came as a file, measured on images of a folder; beside it, what was said"
     home, digits = tmp_path_factory.mktemp('bundled'), get_data('digits')

@@ -17,24 +17,24 @@ from dfkd_nb.sources import choose_source, faults, judge, judgement, mean_of, re
 from dfkd_nb.training import predict, train_teacher
 from safetensors.torch import save_file
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def digits(): return get_data('digits')
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def stages(digits):
     "Teacher, probes and generator that travel with the repository"
     teacher = train_teacher(digits, **recipe_for('digits', 'teacher'), seed=0)
     probes = class_probes(digits, teacher, seed=0)
     return teacher, probes, train_generator(digits, teacher, probes, **recipe_for('digits', 'generator'), seed=0)
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def bundle(stages, digits, tmp_path_factory):
     judged = judge(stages[2], stages[0], real_spread(digits))
     return Bundle(save_bundle(tmp_path_factory.mktemp('made')/'b', *stages, digits.classes, judged=judged))
 
 # --- the choice
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def few(stages):
     "Two sources between which there is something to choose"
     return {'drawn': drawn_for(stages[0], (1, 16, 16)), 'noise': NoiseSource((1, 16, 16), 10)}

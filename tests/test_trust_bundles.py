@@ -15,10 +15,10 @@ from dfkd_nb.training import train_teacher
 
 PARTS = 'teacher', 'probes', 'generator'
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def digits(): return get_data('digits')
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def made(digits, tmp_path_factory):
     "A bundle of the finished stages that travel with the repository"
     teacher = train_teacher(digits, **recipe_for('digits', 'teacher'), seed=0)
@@ -27,7 +27,7 @@ def made(digits, tmp_path_factory):
     return save_bundle(tmp_path_factory.mktemp('made')/'digits.bundle', teacher, probes, generator, digits.classes,
                        licence='CC-BY-4.0')
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def student(made, tmp_path_factory):
     bundle, home = Bundle(made), tmp_path_factory.mktemp('student')
     run = compress(bundle, 'vit_digits_student', 'noise', n_images=64, epochs=1, root=home/'runs')

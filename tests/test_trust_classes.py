@@ -28,7 +28,7 @@ def data_of(y, k=3, name='toy', **kw):
     held = images(3*k, k, **kw)
     return ImageData(name, {'train': (x, np.asarray(y)), 'valid': held, 'test': held}, [f'class {i}' for i in range(k)])
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def chain(tmp_path_factory):
     "A teacher, its probes and a generator, of seconds"
     root = tmp_path_factory.mktemp('chain')

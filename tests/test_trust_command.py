@@ -15,7 +15,7 @@ from dfkd_nb.training import train_teacher
 
 DFKD = [sys.executable, '-W', 'ignore', '-c', 'import sys; from dfkd_nb.cli import main; sys.exit(main())']
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def home(tmp_path_factory):
     "Weights of the digits' teacher, a bundle without data of it, and a student"
     home = tmp_path_factory.mktemp('home')

@@ -34,7 +34,7 @@ def changed(change):
     change(d)
     return d
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def pictures(tmp_path_factory): return write(tmp_path_factory.mktemp('coco'))[1]
 
 def said(tmp_path, pictures, change):

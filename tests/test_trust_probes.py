@@ -198,7 +198,7 @@ def test_arguments(tried):
                       'square|at least 1')
     assert gram_row(torch.zeros(1, 5, 4)).isfinite().all()
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def teacher(tmp_path_factory):
     return train_teacher(dataset(), model='vit_digits_student', epochs=1, bs=4, root=tmp_path_factory.mktemp('teacher'))
 
