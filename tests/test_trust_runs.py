@@ -202,12 +202,13 @@ def ck_no_hash(ck, tmp): save_tree(ck, load_tree(ck))
 def ck_epoch(ck, tmp): altered_tree(ck, epoch=10**6)
 def ck_minus(ck, tmp): altered_tree(ck, epoch=-1)
 def ck_log(ck, tmp): altered_tree(ck, log='none')
+def ck_minutes(ck, tmp): altered_tree(ck, minutes=-1.)
 def ck_snapshot(ck, tmp): flip(ck.parent/'snapshot-0001.safetensors')
 
 CHECKPOINTS = {'of another run': ck_other_run, 'of another architecture': ck_architecture,
                'with moments of another shape': ck_moments, 'without the optimiser': ck_no_opt,
                'without a hash': ck_no_hash, 'of epoch 1,000,000 of 4': ck_epoch, 'of epoch -1': ck_minus,
-               'with a log that is none': ck_log, 'beside a damaged snapshot': ck_snapshot,
+               'with a log that is none': ck_log, 'of -1 minutes': ck_minutes, 'beside a damaged snapshot': ck_snapshot,
                'one bit flipped': lambda ck, tmp: flip(ck),
                'one bit of its header flipped': lambda ck, tmp: flip(ck, 8),        # its first brace
                'cut short': lambda ck, tmp: ck.write_bytes(ck.read_bytes()[:-9]),
@@ -227,6 +228,13 @@ def test_a_whole_checkpoint_is_used(tmp_path):
     stopped(tmp_path/'runs')
     new, said = again(tmp_path/'runs')
     assert not said and new.result == WHOLE.result
+
+def test_minutes_are_those_of_all_processes(tmp_path):
+    "An older checkpoint, which knows none, is used as well"
+    for minutes, least, most in ((90., 90, 91), (None, 0, 1)):
+        altered_tree(stopped(tmp_path/str(minutes)), minutes=minutes)
+        new, said = again(tmp_path/str(minutes))
+        assert not said and least <= json.loads((new.path/'run.json').read_text())['minutes'] < most
 
 def test_the_older_form(tmp_path):
     "Functions for state and loading: what does not fit leaves nothing half loaded"
