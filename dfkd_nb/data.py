@@ -184,17 +184,17 @@ class ImageData:
 # %% ../nbs/01_data.ipynb #ff72ac9a
 def check_classes(data:ImageData,
                   split:str='train', # Which images are meant
-                  least:Count=1, # Images that every class must have
+                  min_images:Count=1, # Images that every class must have
                  ):
     "Raise `ValueError` where a class has too few images in a split, or where there is only one class"
     if len(data.classes) < 2:
         raise ValueError(f'{data.name} has one class only, {data.classes[0]}: there is nothing to tell apart')
     _require_split(data, split)
     n = torch.bincount(data._splits[split][1], minlength=len(data.classes))
-    few = [shown(c) for c,k in zip(data.classes, n.tolist()) if k < least]
+    few = [shown(c) for c,k in zip(data.classes, n.tolist()) if k < min_images]
     if not few: return
     names = ', '.join(few[:5])+', …'*(len(few) > 5)
-    wanted = 'no image' if least == 1 else f'fewer than {least} images'
+    wanted = 'no image' if min_images == 1 else f'fewer than {min_images} images'
     raise ValueError(f"{data.name}: {wanted} in {split} of {len(few)} of {len(data.classes)} classes ({names}): "
                      'add images of them, or leave them out and number the others anew')
 

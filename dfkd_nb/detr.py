@@ -1165,11 +1165,11 @@ def set_loss(out:dict, # Of a detector
 @torch.no_grad()
 def detect(model:Detector,
            x:torch.Tensor, # (n,3,H,W), uint8 or floats
-           least:Share=0., # Score below which a detection is left out
+           min_score:Share=0., # Score below which a detection is left out
            bs:Count=64, # Images at a time
           ) -> list: # One dict an image: scores, labels, boxes (cx, cy, w, h in 0…1), best first, on the CPU
     "Detections of many images, in eval mode; the mode is restored"
-    check_arguments(detect, {'least': least, 'bs': bs})
+    check_arguments(detect, {'min_score': min_score, 'bs': bs})
     was, device, found = model.training, next(model.parameters()).device, []
     model.eval()
     for b in x.split(bs):
@@ -1178,7 +1178,7 @@ def detect(model:Detector,
         n, Q, K = p.shape
         top = p.flatten(1).topk(min(Q*K, 100), 1)
         for s, i, bx in zip(*top, boxes):
-            s, i = s[s >= least], i[s >= least]
+            s, i = s[s >= min_score], i[s >= min_score]
             found.append(dict(scores=s, labels=i % K, boxes=bx[i//K]))
     model.train(was)
     return found
@@ -1214,16 +1214,16 @@ def mean_ap(found:list, # Of `detect`
 def precision_recall(found:list, # Of `detect`
                      labels:torch.Tensor, # (n,M)
                      boxes:torch.Tensor, # (n,M,4)
-                     least:Share=.3, # Score from which a detection counts
+                     min_score:Share=.3, # Score from which a detection counts
                     ) -> dict: # precision (None without detections), recall
     "Shares of detections that are right, and of objects that are found: same class, IoU of at least 0.5"
-    check_arguments(precision_recall, {'least': least})
+    check_arguments(precision_recall, {'min_score': min_score})
     if not (labels >= 0).any():
         raise ValueError(f'there is no object in these {len(labels)} images: no recall can be measured')
     corners = lambda b: box_convert(b, 'cxcywh', 'xyxy')
     right = said = there = 0
     for f, t in zip(found, unpack_boxes(labels, boxes)):
-        keep = f['scores'] >= least
+        keep = f['scores'] >= min_score
         fits = box_iou(corners(f['boxes'][keep]), corners(t['boxes'])) >= .5
         fits &= f['labels'][keep][:, None] == t['labels']
         for row in fits:        # the most certain first

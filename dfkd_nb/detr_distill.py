@@ -8,9 +8,9 @@ __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'CrossAttention', 'rois', 'box_
            'mirrored', 'SceneGame', 'scene_game', 'RealObjects', 'SceneGuide', 'scene_steps', 'play_scenes',
            'new_scene_nets', 'same_classes', 'spread_over', 'check_scenes', 'boxes_in_numbers', 'draw_scenes',
            'note_found', 'appraise_scenes', 'scene_result', 'train_scene_generator', 'load_scenes', 'check_layout',
-           'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'told', 'ByIndex',
-           'way_to_copy', 'can_teach', 'check_sure', 'kept_of', 'found_of_asked', 'detr_student_result', 'distill_detr',
-           'frame_sources']
+           'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'pseudo_labels',
+           'ByIndex', 'way_to_copy', 'can_teach', 'check_sure', 'kept_of', 'found_of_asked', 'detr_student_result',
+           'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import inspect
@@ -472,7 +472,7 @@ def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K
     return cap.to(pick_device()), layout_stats(labels, boxes, K)
 
 # %% ../nbs/09_detr_distill.ipynb #cf5d3142
-def _asked(model, made):
+def _asked_recall(model, made):
     "Share of the objects asked for that a detector finds in generated images"
     x, labels, boxes = made
     return precision_recall(detect(model, x), labels, boxes)['recall']
@@ -504,7 +504,7 @@ def note_found(run, G:SceneGenerator, stats:dict, T:Detector, epochs:int, seed:i
     "Every fifth of the epochs the share of objects that a teacher finds, to the log"
     done = run.log[-1]['epoch']
     if done % max(1, epochs//5) == 0 or done == epochs:
-        run.log[-1]['asked_recall'] = _asked(T, draw_scenes(G, stats, 200, seed))
+        run.log[-1]['asked_recall'] = _asked_recall(T, draw_scenes(G, stats, 200, seed))
 
 # %% ../nbs/09_detr_distill.ipynb #8df1c140
 def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
@@ -512,7 +512,7 @@ def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, 
     made = draw_scenes(G, stats, 400, seed)
     with torch.no_grad(), CrossAttention(T) as attention:
         p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
-    return {'asked_recall': _asked(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
+    return {'asked_recall': _asked_recall(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
 
 # %% ../nbs/09_detr_distill.ipynb #1854cf10
 def scene_result(run, G:SceneGenerator, data:DetectionData, metrics:dict, steps:int) -> dict: # `steps` an epoch
@@ -694,24 +694,24 @@ def _layers(student, teacher):
 # %% ../nbs/09_detr_distill.ipynb #5565a999
 def confident(out:dict, # Of a detector
               scores:torch.Tensor, # (n,Q,K), of its classes
-              least:float=.3, # Score from which a prediction counts
+              min_score:float=.3, # Score from which a prediction counts
              ): # -> labels (n,Q), −1: not confident; boxes (n,Q,4)
     "What a detector is confident of, as labels and boxes"
     s, y = scores.max(-1)
-    return torch.where(s >= least, y, -1), out['boxes'].float()
+    return torch.where(s >= min_score, y, -1), out['boxes'].float()
 
 # %% ../nbs/09_detr_distill.ipynb #8d820be4
-def told(teacher:Detector,
-         x:torch.Tensor, # (n,3,H,W), uint8 or floats
-         least:Share=.3, # Score from which a prediction counts
-         bs:Count=32, # Images at a time
-        ): # -> labels (n,M), −1: none; boxes (n,M,4), as data has them, on the CPU
+def pseudo_labels(teacher:Detector,
+                  x:torch.Tensor, # (n,3,H,W), uint8 or floats
+                  min_score:Share=.3, # Score from which a prediction counts
+                  bs:Count=32, # Images at a time
+                 ): # -> labels (n,M), −1: none; boxes (n,M,4), as data has them, on the CPU
     "What a teacher is confident of in many images"
-    check_arguments(told, {'least': least, 'bs': bs})
+    check_arguments(pseudo_labels, {'min_score': min_score, 'bs': bs})
     device = next(teacher.parameters()).device
     with torch.no_grad(), autocast(pick_dtype(teacher.width, device), device):
         outs = (teacher(to_unit(b.to(device))) for b in x.split(bs))
-        said = [confident(o, teacher.scores(o['logits'].float()), least) for o in outs]
+        said = [confident(o, teacher.scores(o['logits'].float()), min_score) for o in outs]
     labels, boxes = (torch.cat(t).cpu() for t in zip(*said))
     first = (labels >= 0).int().argsort(dim=1, descending=True,
                                         stable=True)[:, :max(1, int((labels >= 0).sum(1).max()))]
@@ -736,12 +736,12 @@ class ByIndex(Callback):
 def way_to_copy(matching:str, # 'hungarian' or 'index'
                 T:Detector, S:Detector, # Teacher and student
                 images:tuple, # (images, labels, boxes) of a source
-                least:Share=.3, # Score from which the teacher's predictions count (matched)
+                min_score:Share=.3, # Score from which the teacher's predictions count (matched)
                 tau:Positive=2., # Temperature (by index)
                ): # -> callback with the loss, (labels, boxes)
     "How a student is taught; raises `ValueError` for networks that cannot be paired"
     x, *asked = images
-    if matching == 'hungarian': return SetLoss(S.softmax), told(T, x, least)
+    if matching == 'hungarian': return SetLoss(S.softmax), pseudo_labels(T, x, min_score)
     with torch.no_grad(): index_loss(*(m.eval()(to_unit(x[:2].to(pick_device()))) for m in (S, T)))
     return ByIndex(T, S, tau), asked
 
@@ -758,11 +758,11 @@ def can_teach(teacher:DetectorRun, # A finished detector
 
 # %% ../nbs/09_detr_distill.ipynb #01f720c6
 def check_sure(labels:torch.Tensor, # What the teacher is confident of, −1: nothing
-               least:float, rung:str):
+               min_score:float, rung:str):
     "Raise `ValueError` where matching has nothing to match"
     if rung != 'noise' and not (labels >= 0).any():
-        raise ValueError(f'distill_detr: the teacher is confident (least={least:g}) of nothing in {len(labels)} images '
-                         f'of {rung}: lower least, or train the teacher longer')
+        raise ValueError(f'distill_detr: the teacher is confident (min_score={min_score:g}) of nothing in '
+                         f'{len(labels)} images of {rung}: lower min_score, or train the teacher longer')
 
 # %% ../nbs/09_detr_distill.ipynb #f5549135
 def kept_of(found:dict, # Of `evaluate_detector`
@@ -774,7 +774,7 @@ def kept_of(found:dict, # Of `evaluate_detector`
 def found_of_asked(T:Detector, images:tuple) -> dict: # Empty where nothing was asked for
     "What share of the objects asked for a teacher finds in some images of a source"
     some = [t[:400] for t in images]
-    return {'asked_recall': _asked(T, some)} if (some[1] >= 0).any() else {}
+    return {'asked_recall': _asked_recall(T, some)} if (some[1] >= 0).any() else {}
 
 # %% ../nbs/09_detr_distill.ipynb #5ffeb8aa
 def detr_student_result(run, S:Detector, data:DetectionData, rung:str, shape:tuple, metrics:dict, classes:dict) -> dict:
@@ -798,7 +798,7 @@ def distill_detr(run,
                  bs:Count=32, # Batch size
                  lr:Rate=2e-3, # Peak of the one-cycle schedule
                  wd:Weight=.01, # Weight decay
-                 least:Share=.3, # Score from which the teacher's predictions count (matched)
+                 min_score:Share=.3, # Score from which the teacher's predictions count (matched)
                  tau:Positive=2., # Temperature (by index)
                  augment:bool=True, # Flip, zoom, shift, shade
                  variant:Name='default', # Name in the results
@@ -812,8 +812,8 @@ def distill_detr(run,
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
     images = source.sample(n_images, seed)
-    cb, truth = way_to_copy(matching, T, S, images, least, tau)
-    if matching == 'hungarian': check_sure(truth[0], least, source.rung)
+    cb, truth = way_to_copy(matching, T, S, images, min_score, tau)
+    if matching == 'hungarian': check_sure(truth[0], min_score, source.rung)
     cbs = [BoxAugment(), cb] if augment else [cb]
     fit(run, S, Batches(images[0], *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=cbs)
     weights = round_weights(S.net)

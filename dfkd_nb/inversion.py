@@ -51,7 +51,7 @@ class Inverter(nn.Module):
         self.first = nn.Linear(z, 2*width*self.size[0]*self.size[1])
         self.rest = nn.Sequential(nn.BatchNorm2d(2*width), _grow(2*width, 2*width), _grow(2*width, width),
                                   nn.Conv2d(width, C, 3, 1, 1), nn.BatchNorm2d(C, affine=False))
-    def anew(self): self.first.reset_parameters()
+    def redraw(self): self.first.reset_parameters()
 
 # %% ../nbs/10_ladder.ipynb #c138b613
 @patch
@@ -112,7 +112,7 @@ class Inversion:
                  lr:float=1e-2, # Adam's, of the generator and its inputs
                  view:str='affine', # One of `AUGMENT`, through which both look
                  block:Block=-1, # Which block is probed
-                 anew:bool=True, # Draw the first layer anew each round
+                 redraw:bool=True, # Draw the first layer anew each round
                  terms:dict|None=None, # Changes to `TERMS`; also `contrast` and `vary`, for the generator
                 ):
         if T is S: raise ValueError('the student is the teacher itself: create another network')
@@ -120,7 +120,7 @@ class Inversion:
         if self.w['attention'] and cap is None:
             raise ValueError('the term `attention` needs the class probes: pass probes=…, or leave it out')
         device = next(T.parameters()).device
-        self.T,self.S,self.cap,self.n,self.steps,self.view,self.anew = T,S,cap,n,steps,AUGMENT[view],anew
+        self.T,self.S,self.cap,self.n,self.steps,self.view,self.redraw = T,S,cap,n,steps,AUGMENT[view],redraw
         self.precision = unscaled_dtype(max(T.width, S.width), device), device
         self.probe = Probe(T, block, tokens=self.w['entropy'] > 0)
         self.G = Inverter(shape, **looks).to(device)
@@ -180,7 +180,7 @@ def images(self:Inversion) -> torch.Tensor: # uint8 (n,C,H,W), where the teacher
     device = self.z.device
     self.S.eval()
     self.G.train()
-    if self.anew: self.G.anew()
+    if self.redraw: self.G.redraw()
     y = torch.randint(self.classes, (self.n,), device=device)
     return self.round(y, torch.randn(self.n, self.G.z, device=device))
 
@@ -415,7 +415,7 @@ def invert(run,
            wd:Weight=.05, # Weight decay
            tau:Positive=4., # Temperature
            terms:dict|None=None, # Changes to `TERMS`, the weights of the generator's loss; also `contrast` and `vary`
-           anew:bool=True, # Draw the generator's first layer anew each round
+           redraw:bool=True, # Draw the generator's first layer anew each round
            memory:bool=True, # Keep the images of all earlier rounds …
            drawn:Number=0, # … beside so many of `drawn_pictures` …
            kinds:Kinds|None=None, # … of these kinds; default: those that tell most about the teacher's answers
@@ -434,7 +434,7 @@ def invert(run,
     T, S, shape, cap = networks_for(teacher, student, data, probes, shape, block, bs, seed)
     n = max(n_images, bs)
     require_memory(64*n*math.prod(shape), f'{n:,} images at once', 'make n_images or bs smaller')
-    inv = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, anew, terms)
+    inv = Inversion(T, S, shape, cap, n_images, g_steps, g_lr, augment, block, redraw, terms)
     pupil = Pupil(S, T, lr, wd, tau, augment)
     if drawn and kinds is None: kinds, _ = choose_kinds(teacher, shape, view=augment, seed=seed)
     start = torch.empty(0, *shape, dtype=torch.uint8)
@@ -605,13 +605,13 @@ def wild_of(dataset:str, # Name of the teacher's data set
     return random_crops([Image.fromarray(a) for a in load_sample_images().images], n, shape)
 
 # %% ../nbs/10_ladder.ipynb #070192eb
-DAFL = dict(terms=dict(disagree=0., balance=5.), anew=False, memory=False, drawn=0, kinds=None, variant='dafl')
+DAFL = dict(terms=dict(disagree=0., balance=5.), redraw=False, memory=False, drawn=0, kinds=None, variant='dafl')
 ABLATIONS = { # variant: what is changed, to see what each part is worth
     'short':           {},
     'low_contrast':    dict(terms=dict(contrast=1.)),
     'no_disagreement': dict(terms=dict(disagree=0.)),
     'no_class':        dict(terms=dict(cls=0.)),
-    'one_generator':   dict(anew=False),
+    'one_generator':   dict(redraw=False),
     'no_memory':       dict(memory=False, drawn=0, kinds=None),
     'with_variation':  dict(terms=dict(variation=1.)),
     'with_entropy':    dict(terms=dict(entropy=1.)),

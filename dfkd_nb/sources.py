@@ -302,8 +302,8 @@ def train_again(data:ImageData, # Real images: the owner's side
 # %% ../nbs/11a_sources.ipynb #7986a566
 def to_blame(source:dict, # `regard` of the source's pictures
              drawn, # Function that gives the same of drawn pictures; asked only where it matters
-             least:float=.05, # Information that a student can learn from
+             min_information:float=.05, # Information that a student can learn from
             ) -> str: # 'teacher', 'source', or '' for neither
     "Who is to blame if a student learns little"
-    if source['information'] >= least: return ''
-    return 'teacher' if drawn()['information'] < least else 'source'
+    if source['information'] >= min_information: return ''
+    return 'teacher' if drawn()['information'] < min_information else 'source'

@@ -29,10 +29,10 @@ def softmax(z):
     e = np.exp(z - z.max(-1, keepdims=True))
     return e/e.sum(-1, keepdims=True)
 
-def boxes_of(logits, boxes, card, least=.5):
+def boxes_of(logits, boxes, card, min_score=.5):
     "What a detector found, best first: (score, class, corners in 0…1)."
     p = 1/(1 + np.exp(-logits)) if card['scores'] == 'sigmoid' else softmax(logits)[:, :-1]
-    found = sorted(((p[q, k], k, boxes[q]) for q, k in np.argwhere(p >= min(least, p.max()))), key=lambda f: -f[0])
+    found = sorted(((p[q, k], k, boxes[q]) for q, k in np.argwhere(p >= min(min_score, p.max()))), key=lambda f: -f[0])
     return [(s, k, (cx-w/2, cy-h/2, cx+w/2, cy+h/2)) for s, k, (cx, cy, w, h) in found]
 
 def load(path, threads):
@@ -41,7 +41,7 @@ def load(path, threads):
     return ort.InferenceSession(path, options, providers=['CPUExecutionProvider'])
 
 def fastest(path, x, rounds=20):
-    "The model with as many threads as take the least time for an input on this machine."
+    "The model with as many threads as take the min_score time for an input on this machine."
     counts = [n for n in (1, 2, 4, 8, 16) if n <= (os.cpu_count() or 1)]
     models, times = {n: load(path, n) for n in counts}, {n: [] for n in counts}
     for _ in range(rounds):

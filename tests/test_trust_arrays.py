@@ -222,7 +222,7 @@ def test_classes_without_images(labels, missing, tried):
 def test_least(tried):
     d = ImageData('d', {'train': (X, [0]*29+[1])}, ['a', 'b'])
     check_classes(d)
-    tried.refused('a class of one image where two are needed', lambda: check_classes(d, least=2),
+    tried.refused('a class of one image where two are needed', lambda: check_classes(d, min_images=2),
                   r'fewer than 2 images in train of 1 of 2 classes \(b\)')
     tried.refused('a set of one class', lambda: check_classes(ImageData('d', {'train': (X, [0]*30)}, ['a'])),
                   'nothing to tell apart')

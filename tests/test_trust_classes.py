@@ -275,7 +275,7 @@ def test_arguments_of_a_student(tried, chain, tmp_path, args, says):
     (dict(augment='nope'), 'augment'),
     (dict(block=-9), 'block'),
     (dict(student='resnet18'), 'class token|class-token'),
-    (dict(anew=1), 'anew'),
+    (dict(redraw=1), 'redraw'),
 ])
 def test_arguments_of_an_inversion(tried, chain, tmp_path, args, says):
     args_ = {**dict(rounds=1, n_images=8, bs=8), **args}

@@ -528,8 +528,8 @@ def test_generator_arguments(kw, says, tried):
     (dict(epochs=0), 'epochs'),
     (dict(bs=-3), 'bs'),
     (dict(lr=-1.), 'lr'),
-    (dict(least=1.5), 'least must be at most 1'),
-    (dict(least=nan), 'least'),
+    (dict(min_score=1.5), 'min_score must be at most 1'),
+    (dict(min_score=nan), 'min_score'),
     (dict(tau=0), 'tau must be above 0'),
 ])
 def test_student_arguments(kw, says, tried):
