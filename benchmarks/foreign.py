@@ -178,12 +178,12 @@ def main(args=None):
             print(case, flush=True)
             write_atomic(home/'found.json', json.dumps(chain(case, home, a.minutes), indent=1))
         found[case] = json.loads((home/'found.json').read_text())
-    device = provenance()
+    device, rows = provenance(), [row(c, r) for c, r in found.items()]
     md = f"{device['device']}, {device['threads']} threads\n\n"
-    md += pd.DataFrame([row(c, r) for c, r in found.items()]).round(1).to_markdown(index=False) + '\n'
+    md += pd.DataFrame(rows).round(1).to_markdown(index=False) + '\n'
     print(md)
     if a.out:
         write_atomic(a.out/'foreign.md', md)
-        write_atomic(a.out/'foreign.json', json.dumps({'provenance': device, **found}, indent=1)+'\n')
+        write_atomic(a.out/'foreign.json', json.dumps({'provenance': device, 'minutes': a.minutes, 'cases': rows}, indent=1)+'\n')
 
 if __name__ == '__main__': main()
