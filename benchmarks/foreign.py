@@ -184,6 +184,7 @@ def main(args=None):
     print(md)
     if a.out:
         write_atomic(a.out/'foreign.md', md)
-        write_atomic(a.out/'foreign.json', json.dumps({'provenance': device, 'minutes': a.minutes, 'cases': rows}, indent=1)+'\n')
+        kept = {'provenance': device, 'minutes': a.minutes, 'cases': rows}
+        write_atomic(a.out/'foreign.json', json.dumps(kept, indent=1)+'\n')
 
 if __name__ == '__main__': main()
