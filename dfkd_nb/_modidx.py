@@ -1214,6 +1214,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'dfkd_nb.sources.TeacherSource.sample': ('sources.html#teachersource.sample', 'dfkd_nb/sources.py'),
                                  'dfkd_nb.sources.Withheld': ('sources.html#withheld', 'dfkd_nb/sources.py'),
                                  'dfkd_nb.sources.Withheld.__init__': ('sources.html#withheld.__init__', 'dfkd_nb/sources.py'),
+                                 'dfkd_nb.sources._without_trials': ('sources.html#_without_trials', 'dfkd_nb/sources.py'),
                                  'dfkd_nb.sources.apart_of': ('sources.html#apart_of', 'dfkd_nb/sources.py'),
                                  'dfkd_nb.sources.choose_source': ('sources.html#choose_source', 'dfkd_nb/sources.py'),
                                  'dfkd_nb.sources.faults': ('sources.html#faults', 'dfkd_nb/sources.py'),

@@ -169,6 +169,14 @@ def told_of_source(name:str, seen:dict) -> str: # of `regard`
             f"{seen['classes']:.0%} of the classes, {seen['stable']:.0%} stay in another view, sure to "
             f"{seen['confidence']:.0%}")
 
+def _without_trials(p):
+    "Why a source was chosen that none was compared with"
+    rest = p['looked'].keys() - {p['chosen']}
+    if p['chosen'] == 'teacher' and rest == {'drawn'}: return 'it begins with drawn pictures, and there is no other'
+    if not rest: return 'there is no other'
+    apart = ' (but for drawn, with which teacher begins)' if {'drawn', 'teacher'} <= p['looked'].keys() else ''
+    return f'it tells most{apart}; there was no time for trials'
+
 def why_chosen(choice:Run, # Of `choose_source`
               ) -> list: # Lines
     "What was seen of each source and in the trials, and what follows"
@@ -179,8 +187,7 @@ def why_chosen(choice:Run, # Of `choose_source`
         lines.append(f"{k}, tried for {p['steps']} steps: its student agrees with the teacher on {each}")
     left = p['tried'] and {'drawn', 'teacher'} <= p['looked'].keys()
     if left: lines.append('drawn: not tried, for teacher begins with it')
-    alone = 'there is no other' if len(p['looked']) == 1 else 'it tells most; there was no time for trials'
-    if not p['tried']: return [*lines, f"chosen: {p['chosen']}, for {alone}"]
+    if not p['tried']: return [*lines, f"chosen: {p['chosen']}, for {_without_trials(p)}"]
     (first, a), (_, b) = sorted(((k, mean_of(v)) for k,v in p['tried'].items()), key=lambda kv: kv[0] != p['chosen'])
     return [*lines, f'chosen: {first}, by {100*(a-b):.1f} points on the pictures of both']
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest, torch, yaml
 from PIL import Image
 import execute, graph, links, lowest, outputs, paper, report, verify
-from cells import ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read, settings
-from cells import source, tags
+from cells import NBS, ROOT, declared, directives, evals, has_address, module, numbered, parameter_cells, read
+from cells import settings, source, tags
 from dfkd_nb import runs
 from dfkd_nb.results import as_json, light_png, read_notes, read_records
 from dfkd_nb.runs import save_tree
@@ -478,3 +478,8 @@ def test_outputs_are_light(make_nb):
     assert outputs.carry(nb, ran) == []
     light = base64.b64decode(nb['cells'][0]['outputs'][0]['data']['image/png'])
     assert light == light_png(buf.getvalue()) and len(light) < len(buf.getvalue())/2
+
+def test_one_cell_for_colab():
+    "The same in all pages"
+    cells = [source(c) for f in NBS.glob('[0-9]*.ipynb') for c in read(f)['cells'] if 'google.colab' in source(c)]
+    assert len(cells) == len(list(NBS.glob('[0-9]*.ipynb'))) and len(set(cells)) == 1

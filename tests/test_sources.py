@@ -1,6 +1,7 @@
 "Which source is chosen, and when a generator has failed"
 import json
 from pathlib import Path
+from types import SimpleNamespace
 import pytest, torch
 import dfkd_nb.sources as sources_module
 from dfkd_nb.bundle import Bundle, check_generator, compress, load_student, save_bundle, save_student
@@ -13,7 +14,8 @@ from dfkd_nb.probes import class_probes
 from dfkd_nb.recipes import recipe_for
 from dfkd_nb.report import student_page
 from dfkd_nb.runs import project_root
-from dfkd_nb.sources import choose_source, faults, judge, judgement, mean_of, real_spread, remedies, spread_out
+from dfkd_nb.sources import (choose_source, faults, judge, judgement, mean_of, real_spread, remedies, spread_out,
+                             why_chosen)
 from dfkd_nb.training import predict, train_teacher
 from safetensors.torch import save_file
 
@@ -66,6 +68,14 @@ def test_a_single_source_is_not_tried(stages, tmp_path):
     only = {'noise': NoiseSource((1, 16, 16), 10)}
     p = choose_source(stages[0], only, n=64, root=tmp_path).result['params']
     assert p['chosen'] == 'noise' and not p['tried'] and not (tmp_path/'student').exists()
+
+@pytest.mark.parametrize('chosen, looked, says', [
+    ('noise', ['noise'], 'there is no other'), ('teacher', ['teacher', 'drawn'], 'it begins with drawn pictures'),
+    ('teacher', ['teacher', 'drawn', 'gan'], 'but for drawn'), ('gan', ['gan', 'wild'], 'it tells most; there was')])
+def test_why_without_trials(chosen, looked, says):
+    seen = dict.fromkeys(('information', 'classes', 'stable', 'confidence'), .5)
+    params = {'chosen': chosen, 'looked': dict.fromkeys(looked, seen), 'tried': {}, 'steps': 0}
+    assert says in why_chosen(SimpleNamespace(result={'params': params}))[-1]
 
 def test_the_choice_goes_with_the_student(bundle, tmp_path):
     how = dict(n_images=64, epochs=1, rounds=1, drawn=64, root=tmp_path/'runs')
