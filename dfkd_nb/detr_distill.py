@@ -6,11 +6,11 @@
 __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'CrossAttention', 'rois', 'box_probes', 'class_box_probes', 'layout_stats',
            'sample_layouts', 'crops', 'compose', 'erase', 'box_size', 'fading', 'SceneGenerator', 'with_size',
            'mirrored', 'SceneGame', 'scene_game', 'RealObjects', 'SceneGuide', 'scene_steps', 'play_scenes',
-           'new_scene_nets', 'same_classes', 'spread_over', 'check_scenes', 'boxes_in_numbers', 'draw_scenes',
-           'note_found', 'appraise_scenes', 'scene_result', 'train_scene_generator', 'load_scenes', 'check_layout',
-           'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident', 'pseudo_labels',
-           'ByIndex', 'way_to_copy', 'can_teach', 'check_sure', 'kept_of', 'found_of_asked', 'detr_student_result',
-           'distill_detr', 'frame_sources']
+           'new_scene_nets', 'same_classes', 'spread_over', 'check_scenes', 'boxes_in_numbers', 'asked_recall',
+           'draw_scenes', 'note_found', 'appraise_scenes', 'scene_result', 'train_scene_generator', 'load_scenes',
+           'check_layout', 'RealFrames', 'GanScenes', 'RenderedScenes', 'NoiseFrames', 'index_loss', 'confident',
+           'pseudo_labels', 'ByIndex', 'way_to_copy', 'can_teach', 'check_sure', 'kept_of', 'found_of_asked',
+           'detr_student_result', 'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import inspect
@@ -472,7 +472,9 @@ def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K
     return cap.to(pick_device()), layout_stats(labels, boxes, K)
 
 # %% ../nbs/09_detr_distill.ipynb #cf5d3142
-def _asked_recall(model, made):
+def asked_recall(model:Detector,
+                 made:tuple, # Images (n,3,H,W), labels and boxes that were asked for
+                ) -> float: # 0…1
     "Share of the objects asked for that a detector finds in generated images"
     x, labels, boxes = made
     return precision_recall(detect(model, x), labels, boxes)['recall']
@@ -504,7 +506,7 @@ def note_found(run, G:SceneGenerator, stats:dict, T:Detector, epochs:int, seed:i
     "Every fifth of the epochs the share of objects that a teacher finds, to the log"
     done = run.log[-1]['epoch']
     if done % max(1, epochs//5) == 0 or done == epochs:
-        run.log[-1]['asked_recall'] = _asked_recall(T, draw_scenes(G, stats, 200, seed))
+        run.log[-1]['asked_recall'] = asked_recall(T, draw_scenes(G, stats, 200, seed))
 
 # %% ../nbs/09_detr_distill.ipynb #8df1c140
 def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
@@ -512,7 +514,7 @@ def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, 
     made = draw_scenes(G, stats, 400, seed)
     with torch.no_grad(), CrossAttention(T) as attention:
         p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
-    return {'asked_recall': _asked_recall(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
+    return {'asked_recall': asked_recall(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
 
 # %% ../nbs/09_detr_distill.ipynb #1854cf10
 def scene_result(run, G:SceneGenerator, data:DetectionData, metrics:dict, steps:int) -> dict: # `steps` an epoch
@@ -774,7 +776,7 @@ def kept_of(found:dict, # Of `evaluate_detector`
 def found_of_asked(T:Detector, images:tuple) -> dict: # Empty where nothing was asked for
     "What share of the objects asked for a teacher finds in some images of a source"
     some = [t[:400] for t in images]
-    return {'asked_recall': _asked_recall(T, some)} if (some[1] >= 0).any() else {}
+    return {'asked_recall': asked_recall(T, some)} if (some[1] >= 0).any() else {}
 
 # %% ../nbs/09_detr_distill.ipynb #5ffeb8aa
 def detr_student_result(run, S:Detector, data:DetectionData, rung:str, shape:tuple, metrics:dict, classes:dict) -> dict:

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.data import get_data
 from dfkd_nb.detr import evaluate_detector, get_detection, load_detector
-from dfkd_nb.detr_distill import GanScenes, _asked
+from dfkd_nb.detr_distill import GanScenes, asked_recall
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import accuracy, predict
 from dfkd_nb.results import read_records
@@ -44,7 +44,7 @@ def scenes(path, run):
     teacher = next(path.parent.glob(name), None)
     if teacher is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
     T = load_detector(of_record(teacher, read_records(path.parents[1])[teacher.stem]))
-    got, said = _asked(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
+    got, said = asked_recall(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
     return (f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result',
             100*abs(got - said) <= FOUND)
 
