@@ -37,7 +37,7 @@ def hf_net(name, K, size):
 CASES = { # name: (what makes the network, its name, pixels, data set, classes, images a class, epochs)
     'timm-deit':   (timm_net, 'deit_tiny_patch16_224', 224, 'drones', None, 300, 12),
     'hf-vit':      (hf_net, 'hf-vit', 64, 'cifar10', ('airplane', 'frog', 'truck'), 2000, 15),
-    'hf-deit':     (hf_net, 'hf-deit', 32, 'mnist', tuple('56789'), 1000, 8),
+    'hf-deit':     (hf_net, 'hf-deit', 32, 'mnist', 5, 1000, 8),
     'torchvision': (torchvision_net, 'torchvision:vit_b_16', 64, 'cifar10', ('bird', 'cat', 'horse', 'ship'), 1000, 5),
     'timm-vit':    (timm_net, 'vit_tiny_patch16_224', 96, 'cifar100', 20, 400, 10),
 }
