@@ -49,3 +49,18 @@ def test_deploy(tmp_path, capsys, monkeypatch):
     assert d['forms']['teacher, PyTorch']['times_faster_1'] == 1 and 0 < d['share_of_floor'] < 1
     assert d['times_faster']['student, ONNX against teacher, ONNX']['1 image'] == pytest.approx(
         d['forms']['teacher, ONNX']['p50_ms_1']/d['forms']['student, ONNX']['p50_ms_1'], rel=1e-2)
+
+def test_foreign_teachers(tmp_path, capsys):
+    "A case that is finished is not run again; its row, from what the commands said"
+    spec = importlib.util.spec_from_file_location('foreign', Path(__file__).parents[1]/'benchmarks'/'foreign.py')
+    spec.loader.exec_module(m := importlib.util.module_from_spec(spec))
+    said = {'bundle': {'teacher': {'parameters': 2_700_000, 'accuracy': .844}, 'classes': ['a', 'b', 'c']},
+            'generator': 'passed', 'distill': {'source': 'gan'}, 'evaluate': {'accuracy': .776},
+            'export': {'bytes': 434_669}, 'minutes': {'all': 6.94}}
+    (tmp_path/'work/hf-vit').mkdir(parents=True)
+    (tmp_path/'work/hf-vit/found.json').write_text(json.dumps(said))
+    m.main(['--work', str(tmp_path/'work'), '--cases', 'hf-vit', '--out', str(tmp_path)])
+    table = (tmp_path/'foreign.md').read_text()
+    assert table in capsys.readouterr().out and '| hf-vit, 2.7 M | ' in table and '84.4' in table
+    [row] = json.loads((tmp_path/'foreign.json').read_text())['cases']
+    assert row['student (%)'] == pytest.approx(77.6) and row['minutes'] == 6.94 and row['generator'] == 'passed'
