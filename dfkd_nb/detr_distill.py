@@ -807,7 +807,7 @@ def distill_detr(run,
                  seed:Seed=0,
                 ):
     "Train a small detector on images of a source, with what the teacher sees in them as the only truth"
-    if source.rung != 'real': run.ledger.forbid = ('train',)
+    if source.rung != 'real': run.ledger.forbid = ('train', 'valid')
     best = can_teach(teacher, data)
     T = load_detector(teacher).requires_grad_(False)
     for split in ('val', 'test'): data.read(split)
