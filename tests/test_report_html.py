@@ -131,7 +131,7 @@ ODD = {
     'a confusion of negative numbers': lambda r: r.update(confusion=[[-1]*10]*10),
     'settings of all sorts': lambda r: r['params'].update({f'a{i}': v for i, v in enumerate(
         [None, {}, [[]], [1]*10**5, 'x'*10**5, 10**400, -1.5, {'a': 1}])}),
-    'a metric of 1e300': lambda r: r['metrics'].update(agreement=1e300),
+    'a metric of 1e14': lambda r: r['metrics'].update(alignment=1e14),
     'a source that is none': lambda r: r['config'].update(source=3, teacher=[]),
 }
 
@@ -141,6 +141,12 @@ def test_odd_results(made, tmp_path, what, tried):
     harmless(text)
     assert len(text) < 400_000
     tried(what, 'left out of the page, or shortened')
+
+@pytest.mark.parametrize('name, value', [('agreement', 1e300), ('accuracy', 1.5), ('teacher_accuracy', -1),
+                                         ('x', 1e300)])
+def test_metrics_that_cannot_be(made, tmp_path, name, value, tried):
+    folder = forged(made/'noise', tmp_path/'s', lambda r: r['metrics'].update({name: value}))
+    tried.refused(f'a result whose {name} is {value:g}', lambda: load_student(folder), 'it lies in')
 
 # --- the same, small, accessible
 

@@ -427,8 +427,8 @@ def test_many_names_one_of_them_twice(tried):
 def test_bundles_of_other_things(made, tmp_path, tried):
     b, out = Bundle(made), tmp_path/'b'
     for what, call, says in (
-            ('no teacher', lambda: save_bundle(out, None), 'teacher must be a Run'),
-            ('a generator in place of the teacher', lambda: save_bundle(out, b.generator), 'of the stage generator'),
+            ('no teacher', lambda: save_bundle(out, None), 'teacher must be a run of the stage'),
+            ('a generator in place of the teacher', lambda: save_bundle(out, b.generator), 'not of generator'),
             ('a judgement of other numbers', lambda: save_bundle(out, b.teacher, judged={'x': 1}), 'judged'),
             ('no path', lambda: Bundle(None), 'the bundle must be'),
             ('data by its name', lambda: compress(b, 'vit_digits_student', data='digits'), 'must be an ImageData')):

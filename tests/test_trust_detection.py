@@ -1,11 +1,13 @@
 "Detection: boxes that are not what a file says"
-import copy, json, os, shutil, time
+import copy, json, os, shutil, tempfile, time
+from pathlib import Path
 import numpy as np, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from dfkd_nb.data import TURNS
 from dfkd_nb.detr import *
 from dfkd_nb.detr_distill import *
+from dfkd_nb.runs import Run
 
 W, H = 32, 24
 BOXES = [[2, 3, 10, 8], [14, 4, 9, 12], [20, 10, 8, 9], [4, 12, 12, 6]]
@@ -473,7 +475,10 @@ def fake(**changes):
     result = {'stage': 'detr_teacher', 'model': 'detr_micro', 'metrics': {'map50': .5},
               'params': {'classes': list(FLYING)}}
     for k,v in changes.items(): (result['params'] if k in ('classes', 'pretrained', 'arch') else result)[k] = v
-    return type('Run', (), dict(result=result, weights={}, identity=result, __repr__=lambda self: 'Run(fake)'))()
+    home = Path(tempfile.mkdtemp())
+    (home/'result.json').write_text('{}')
+    return type('Run', (Run,), dict(stage='detr_teacher', path=home, result=result, weights={}, identity=result,
+                                    __init__=lambda self: None, __repr__=lambda self: 'Run(fake)'))()
 
 inf, nan = float('inf'), float('nan')
 @pytest.mark.parametrize('kw, says', [
@@ -494,7 +499,8 @@ inf, nan = float('inf'), float('nan')
     (dict(augment='yes'), 'augment must be'),
     (dict(variant='../x'), 'variant must be'),
     (dict(pretrained='facebook/detr-resnet-50'), 'takes no pretrained'),
-    (dict(model='detr_slim', pretrained='/nowhere/at/all'), 'cannot be read as a DETR'),
+    (dict(model='detr_slim', pretrained='/nowhere/at/all'), 'brings its own backbone'),
+    (dict(model='detr_resnet50', pretrained='/nowhere/at/all'), 'cannot be read as a DETR'),
 ])
 def test_teacher_arguments(kw, says, tried):
     tried.refused(f'a teacher with {kw}', lambda: train_detr(toy(), **{'model': 'detr_micro', 'epochs': 1, **kw}), says)
