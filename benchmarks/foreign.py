@@ -151,7 +151,7 @@ def chain(case, home, minutes):
     right, c = must('evaluate', student, '--data', images)
     exported, d = must('export', student, '--out', file)
     return {'bundle': made, 'generator': generator, 'distill': learnt, 'evaluate': right, 'export': exported,
-            'minutes': {'bundle': a, 'distill': b, 'all': a+b+c+d}}
+            'minutes': {'bundle': a, 'distill': b, 'all': a+b+c+d}, 'commit': provenance()['commit']}
 
 def row(case, r):
     "What came out, on a line of the table."
@@ -184,7 +184,8 @@ def main(args=None):
     print(md)
     if a.out:
         write_atomic(a.out/'foreign.md', md)
-        kept = {'provenance': device, 'minutes': a.minutes, 'cases': rows}
+        cases = [{**said, 'commit': r['commit']} for said, r in zip(rows, found.values())]    # not all in one go
+        kept = {'provenance': device, 'minutes': a.minutes, 'cases': cases}
         write_atomic(a.out/'foreign.json', json.dumps(kept, indent=1)+'\n')
 
 if __name__ == '__main__': main()

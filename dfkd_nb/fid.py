@@ -206,6 +206,7 @@ ExtractorRun = run_of('ExtractorRun', 'extractor')
 
 def classifier_extractor(run:ExtractorRun) -> Extractor: # A finished run of `train_extractor`
     "The features of a small network trained independently of the teacher"
+    check_arguments(classifier_extractor, locals())
     p = run.result['params']
     clf = Classifier(ConvNet(p['chans'], p['num_classes'], p['width']), p['mean'], p['std'], name='convnet')
     load_weights(clf.net, run.weights)

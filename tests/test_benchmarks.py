@@ -56,7 +56,7 @@ def test_foreign_teachers(tmp_path, capsys):
     spec.loader.exec_module(m := importlib.util.module_from_spec(spec))
     said = {'bundle': {'teacher': {'parameters': 2_700_000, 'accuracy': .844}, 'classes': ['a', 'b', 'c']},
             'generator': 'passed', 'distill': {'source': 'gan'}, 'evaluate': {'accuracy': .776},
-            'export': {'bytes': 434_669}, 'minutes': {'all': 6.94}}
+            'export': {'bytes': 434_669}, 'minutes': {'all': 6.94}, 'commit': 'abc'}
     (tmp_path/'work/hf-vit').mkdir(parents=True)
     (tmp_path/'work/hf-vit/found.json').write_text(json.dumps(said))
     m.main(['--work', str(tmp_path/'work'), '--cases', 'hf-vit', '--out', str(tmp_path)])
@@ -64,3 +64,4 @@ def test_foreign_teachers(tmp_path, capsys):
     assert table in capsys.readouterr().out and '| hf-vit, 2.7 M | ' in table and '84.4' in table
     [row] = json.loads((tmp_path/'foreign.json').read_text())['cases']
     assert row['student (%)'] == pytest.approx(77.6) and row['minutes'] == 6.94 and row['generator'] == 'passed'
+    assert row['commit'] == 'abc'

@@ -231,11 +231,14 @@ def test_images_for_a_file(tmp_path, tried):
 def test_runs_of_another_stage(tried):
     "Also where no stage takes them"
     from dfkd_nb.drawn import choose_kinds
+    from dfkd_nb.fid import classifier_extractor
     from dfkd_nb.gan import GanSource
     from dfkd_nb.inversion import select_by_probes
     from dfkd_nb.sources import seen_through
     x, wrong = torch.zeros(2, 1, 16, 16, dtype=torch.uint8), Finished('fid')
     tried.refused('GanSource of no generator', lambda: GanSource(wrong), 'run of the stage generator, not of fid')
+    tried.refused('classifier_extractor of a measurement', lambda: classifier_extractor(wrong),
+                  'stage extractor, not of fid')
     tried.refused('GanSource of a path', lambda: GanSource('here'), 'must be a run of the stage generator')
     shape = 1, 16, 16
     tried.refused('choose_kinds of no teacher', lambda: choose_kinds(wrong, shape), 'teacher or student, not of fid')
