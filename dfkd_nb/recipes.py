@@ -82,11 +82,15 @@ RECIPES['scenes'] = dict(
     teacher=dict(model='detr_tiny', epochs=5, bs=32, lr=1e-3),
     generator=dict(epochs=5, **_LAYERS, probe_every=4),
     student=dict(student='detr_micro', n_images=1500, epochs=7, bs=32, lr=2e-3),
+    wild=dict(n_images=4500, epochs=3, bs=16),
+    inversion=dict(rounds=20, n_images=32, most=3, smallest=.12),
     figures=_BOXES)
 RECIPES['drones'] = dict(
     teacher=dict(model='detr_tiny', epochs=12, bs=16, lr=1e-3),
     generator=dict(epochs=40, **_LAYERS, probe_every=8),
     student=dict(student='detr_micro', n_images=2800, epochs=12, bs=8, lr=2e-3),
+    wild=dict(n_images=8000, epochs=4),
+    inversion=dict(rounds=60, n_images=16, smallest=.04),
     figures=_BOXES)
 
 # %% ../nbs/01a_recipes.ipynb #a85a6b84

@@ -2,13 +2,14 @@
 import inspect
 import pytest
 import study
-from dfkd_nb import detr, detr_distill, distill, fid, gan, inversion, training
+from dfkd_nb import detr, detr_distill, detr_ladder, distill, fid, gan, inversion, training
 from dfkd_nb.recipes import RECIPES, recipe_for
 from dfkd_nb.training import teacher_recipe
 
 IMAGES = dict(teacher=training.train_teacher, generator=gan.train_generator, strong=gan.train_generator,
               extractor=fid.train_extractor, student=distill.distill, wild=distill.distill, inversion=inversion.invert)
-BOXES = dict(teacher=detr.train_detr, generator=detr_distill.train_scene_generator, student=detr_distill.distill_detr)
+BOXES = dict(teacher=detr.train_detr, generator=detr_distill.train_scene_generator, student=detr_distill.distill_detr,
+             wild=detr_distill.distill_detr, inversion=detr_ladder.invert_objects)
 
 @pytest.mark.parametrize('dataset', RECIPES)
 def test_entries_are_arguments(dataset):

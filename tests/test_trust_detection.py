@@ -7,6 +7,7 @@ from PIL import Image
 from dfkd_nb.data import TURNS
 from dfkd_nb.detr import *
 from dfkd_nb.detr_distill import *
+from dfkd_nb.detr_ladder import *
 from dfkd_nb.runs import Run
 
 W, H = 32, 24
@@ -541,6 +542,59 @@ def test_generator_arguments(kw, says, tried):
 def test_student_arguments(kw, says, tried):
     tried.refused(f'a student with {kw}', lambda: distill_detr(fake(), NoiseFrames((3, 32, 32)), toy(), **kw), says)
 
+@pytest.mark.parametrize('kw, says', [
+    (dict(rounds=0), 'rounds'),
+    (dict(n_images=0), 'n_images'),
+    (dict(steps=-1), 'steps'),
+    (dict(most=0), 'most must be'),
+    (dict(smallest=.5, largest=.2), 'smallest first'),
+    (dict(smallest=0.), 'sizes must lie within'),
+    (dict(largest=nan), 'largest'),
+    (dict(outline=-1.), 'outline must be at least 0'),
+    (dict(detail=inf), 'detail'),
+    (dict(min_score=2), 'min_score must be at most 1'),
+    (dict(shape=(1, 32, 32)), 'shape'),
+    (dict(shape=(3, 0, 32)), 'shape'),
+    (dict(shape=None), 'does not say the shape'),
+    (dict(n_images=10**7), 'memory'),
+])
+def test_inversion_arguments(kw, says, tried):
+    teacher = fake()
+    teacher.weights = create_detector('detr_micro', 4).net.state_dict()
+    given = {'shape': (3, 32, 32), **kw}
+    tried.refused(f'objects inverted with {kw}', lambda: invert_objects(teacher, **given), says)
+
+def bank(**changes):
+    "A run of `invert_objects` that holds two objects, with changes to what it holds"
+    objects = {'canvases': torch.zeros(2, 4, 32, 32, dtype=torch.uint8), 'labels': torch.tensor([0, 1]),
+               'boxes': torch.full((2, 4), .5)}
+    run = fake(params={'shape': [3, 32, 32], 'mean': [.5]*3})
+    run.stage = 'detr_objects'
+    run.weights = {'objects': {**objects, **changes}, 'layouts': free_layouts(2)}
+    return run
+
+@pytest.mark.parametrize('change, says', [
+    (dict(labels=torch.tensor([0, 2])), 'other classes'),
+    (dict(labels=torch.tensor([0, 0])), 'no object'),
+    (dict(labels=torch.tensor([0., 1.])), 'other classes'),
+    (dict(boxes=torch.full((2, 4), nan)), 'boxes of the objects'),
+    (dict(boxes=torch.full((2, 4), 7.)), 'outside the image'),
+    (dict(canvases=torch.zeros(2, 3, 32, 32, dtype=torch.uint8)), 'no canvases'),
+    (dict(canvases=torch.zeros(2, 4, 32, 32)), 'no canvases'),
+    (dict(more=torch.zeros(1)), 'holds no objects'),
+])
+def test_objects(change, says, tried):
+    assert InvertedScenes(bank()).sample(3)[0].shape == (3, 3, 32, 32)
+    what = f'objects of a run folder with another {next(iter(change))}'
+    tried.refused(what, lambda: InvertedScenes(bank(**change)), says)
+
+def test_grounds(tried):
+    for what, x, says in (('of another size', torch.zeros(2, 3, 16, 16, dtype=torch.uint8), 'the scenes are to be'),
+                          ('of fractions', torch.rand(2, 3, 32, 32)*7, 'grounds'),
+                          ('that are none', torch.zeros(0, 3, 32, 32, dtype=torch.uint8), 'grounds')):
+        tried.refused(f'foreign grounds {what}', lambda x=x: InvertedScenes(bank(), x), says)
+    tried.refused('a detector where objects are expected', lambda: InvertedScenes(fake()), 'detr_objects')
+
 @pytest.mark.parametrize('what, run, says', [
     ('a teacher of other classes', fake(classes=['bird', 'kite']),
      'the teacher knows bird, kite, the data bird, drone'),
@@ -672,6 +726,35 @@ def test_interrupted_generator(tmp_path, monkeypatch, tried):
     again = train('broken')
     assert again.result['weights'] == whole.result['weights'] and [r['epoch'] for r in again.result['log']] == [1, 2, 3]
     tried('a generator of scenes, broken off after an epoch', 'the same bytes')
+
+def test_interrupted_inversion(tmp_path, monkeypatch, tried):
+    "Objects that were broken off go on to the same bytes."
+    import dfkd_nb.detr_ladder as module
+    from dfkd_nb.runs import Due
+    monkeypatch.setattr(Due, '__call__', lambda self, last=False: True)        # a checkpoint after each round
+    monkeypatch.setattr(module, 'recognised', lambda T, c, *rest: torch.ones(len(c), dtype=torch.bool))
+    teacher = fake()
+    teacher.weights = create_detector('detr_micro', 4).eval().net.state_dict()
+    def make(root): return invert_objects(teacher, (3, 32, 32), rounds=3, n_images=2, steps=2, root=tmp_path/root)
+    whole, step, calls = make('whole'), module.ObjectInversion.round, []
+    def breaks(self):
+        calls.append(1)
+        if len(calls) == 2: raise KeyboardInterrupt
+        return step(self)
+    monkeypatch.setattr(module.ObjectInversion, 'round', breaks)
+    with pytest.raises(KeyboardInterrupt): make('broken')
+    monkeypatch.setattr(module.ObjectInversion, 'round', step)
+    again = make('broken')
+    assert again.result['weights'] == whole.result['weights'] and [r['epoch'] for r in again.result['log']] == [1, 2, 3]
+    tried('an inversion of objects, broken off after a round', 'the same bytes')
+
+def test_nothing_recognised(tmp_path, tried):
+    "A teacher that has learnt nothing recognises nothing: no empty bank is written."
+    teacher = fake()
+    teacher.weights = create_detector('detr_micro', 4).eval().net.state_dict()
+    def make(): return invert_objects(teacher, (3, 32, 32), rounds=1, n_images=2, steps=1, min_score=.99, root=tmp_path)
+    tried.refused('objects of a teacher that recognises none', make, 'the teacher recognises none')
+    assert not list(tmp_path.glob('*/*/result.json'))
 
 def test_scenes_beyond_memory(tried):
     for what in (dict(n_train=10**9), dict(size=4096, n_train=1000)):

@@ -81,6 +81,11 @@ NOTEBOOKS = {       # in the order of their numbers
                Stage('student', 'inversion.invert', 'inversion_recipe', rung='teacher')),
         rungs=('wild', 'teacher', 'drawn'),                 # beyond the paper
         ships=(('wild', 'default'), ('teacher', 'default'), ('drawn', 'default'))),
+    '10a_detr_ladder': Notebook(
+        minutes=3., needs=('08_detr',), reads=('09_detr_distill',), line='boxes',
+        makes=(Stage('detr_objects', 'detr_ladder.invert_objects', 'inversion_recipe'),
+               Stage('detr_student', 'detr_distill.distill_detr', 'wild_recipe')),
+        rungs=('teacher',), matching=('hungarian',)),
     '11_deploy': Notebook(
         minutes=.4, needs=('06_distill',)),
 }
@@ -103,6 +108,7 @@ HEADLINES = {
     'deploy': '{accuracy_int8:.1%} in int8, {mb_int8:.2f} MB',
     'detr_teacher': 'mAP@50 {map50:.1%}',
     'detr_generator': '{asked_recall:.1%} of its objects are found',
+    'detr_objects': '{recognised:.1%} of the objects tried are recognised',
     'detr_student': 'mAP@50 {map50:.1%}',
 }
 
@@ -125,7 +131,8 @@ SMOKE = {
 
 ACCURACY = {'teacher': .96, 'real': .93, 'gan': .9}         # on test images of digits: the teacher, students by rung …
 BEYOND   = {'wild': .85, 'teacher': .85, 'drawn': .85}      # … and students on the rungs beyond the paper
-MAP50    = {'teacher': .8, 'real': .7, 'gan': .5}           # mAP@50 on scenes: the detector, its matched students
+MAP50    = {'teacher': .8, 'real': .7, 'gan': .5}           # mAP@50 on scenes: the detector, its matched students …
+MAP50_BEYOND = {'teacher': .4}                              # … and those of rungs beyond the paper
 INT8     = .009                                             # at most what an exported student may lose in int8
 
 # --- how far a metric may lie from the committed one on another machine, in its own unit
@@ -140,7 +147,7 @@ TOLERANCE = {
     'mass_on_patches': .10, 'balance': .05,
     'diversity': .35, 'loss_d': .3, 'recall': .12, 'precision': .15, 'kid': .03, 'kid_se': .003,
     'map': .10, 'map50': .08, 'map75': .15, 'map_small': .12, 'map_medium': .15, 'map_large': .2,
-    'teacher_map50': .08, 'asked_recall': .15, 'kept': .15,
+    'teacher_map50': .08, 'asked_recall': .15, 'recognised': .15, 'kept': .15,
     'latency_change': float('inf'),             # of which only the sign counts
 }
 # Wider for some results, by stage and by rung or variant (without its number: epoch14 is 'epoch')
