@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['Threads', 'session', 'read_card', 'run_onnx', 'predict_fp32', 'export_onnx', 'quantize', 'parity', 'forms', 'call',
            'thread_times', 'matmul_rate', 'floor_ms', 'peak_memory', 'compare_forms', 'deploy', 'plot_tradeoff',
-           'OnnxDetector']
+           'OnnxDetector', 'same_boxes', 'compare_detectors']
 
 # %% ../nbs/11_deploy.ipynb #89140aa2
 import contextlib, copy, io, json, logging, subprocess, sys, tempfile, warnings
 from functools import partial
 from pathlib import Path
 import pandas as pd, torch
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import box_convert, box_iou
 from .checks import *
 from .runs import *
 from .results import *
@@ -465,3 +467,54 @@ class OnnxDetector(Detector):
         self.name = card['model']
         self.here = nn.Parameter(torch.empty(0))
     def forward(self, x): return dict(zip(('logits', 'boxes'), run_onnx(self.session, x)))
+
+# %% ../nbs/11_deploy.ipynb #171fbf03
+def _pairs(a, b):
+    "IoU of each detection of `a` with its partner in `b`, of the same class; 0: it has none"
+    corners = [box_convert(d['boxes'], 'cxcywh', 'xyxy') for d in (a, b)]
+    iou = box_iou(*corners)*(a['labels'][:, None] == b['labels'])
+    i, j = linear_sum_assignment(iou.numpy(), maximize=True)
+    found = torch.zeros(len(iou))
+    found[i] = iou[i, j]
+    return found
+
+def same_boxes(before:list, # Of `detect`, one table an image
+               after:list, # Of the same images
+               min_score:Share=.3, # Score from which a detection of `before` counts
+              ) -> dict: # same (share of them that `after` has), iou (mean of those; None: there are none)
+    "How far detections are from others; raises `ValueError` where nothing is detected"
+    check_arguments(same_boxes, {'min_score': min_score})
+    if len(before) != len(after): raise ValueError(f'detections of {len(before)} and of {len(after)} images')
+    def sure(d): return {k: v[d['scores'] >= min_score] for k,v in d.items()}
+    iou = torch.cat([_pairs(sure(a), b) for a,b in zip(before, after)])
+    if not len(iou): raise ValueError(f'no detection has a score of {min_score:g} or more: nothing to compare')
+    hit = iou >= .5
+    return {'same': hit.float().mean().item(), 'iou': iou[hit].mean().item() if hit.any() else None}
+
+# %% ../nbs/11_deploy.ipynb #9f7c2bf1
+def _own_network(name, forms):
+    "Name of the network that a file was made of: both begin alike, up to the comma"
+    of = [k for k,f in forms.items() if isinstance(f, nn.Module) and k.split(',')[0] == name.split(',')[0]]
+    if not of: raise ValueError(f"{name}: there is no network of that name to compare with, such as 'student, PyTorch'")
+    return of[0]
+
+def compare_detectors(forms:dict, # 'student, PyTorch': `Detector` on the CPU, 'student, ONNX': its file, …
+                      data:DetectionData, # Its test split is read
+                      rounds:Count=30, # Each form runs once a round
+                     ) -> pd.DataFrame: # One row a form; times are compared with the first
+    "Size, precision, boxes and time of detectors' forms; raises `ValueError` for a file without its network"
+    check_arguments(compare_detectors, {'rounds': rounds})
+    own = {k: _own_network(k, forms) for k in forms}
+    x, labels, boxes = data.read('test')
+    found = {k: detect(f if isinstance(f, nn.Module) else OnnxDetector(f), x) for k,f in forms.items()}
+    def facts(k, f):
+        size = 4*n_params(f) if isinstance(f, nn.Module) else Path(f).stat().st_size
+        precision = mean_ap(found[k], labels, boxes, tuple(x.shape[-2:]), data.classes)['map50']
+        return {'MB': size/1e6, 'mAP@50': precision, **(same_boxes(found[own[k]], found[k]) if own[k] != k else {})}
+    rows = {k: facts(k, f) for k,f in forms.items()}
+    fs = {k: call(f, 0 if isinstance(f, nn.Module) else _best_threads(f, 1)) for k,f in forms.items()}
+    one = to_unit(x[:1])
+    ms = latency({k: partial(f, one) for k,f in fs.items()}, rounds)
+    first = next(iter(ms.values()))['p50']
+    for k,v in ms.items(): rows[k] |= {'ms': v['p50'], 'times as fast': first/v['p50']}
+    return pd.DataFrame(rows).T.astype(float)
