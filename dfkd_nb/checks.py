@@ -90,7 +90,8 @@ PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None), Path)
 
 def _no_plain(kind):
     def check(value):
-        if not isinstance(value, PLAIN) or isinstance(value, kind): return value
+        ours = all(t.__module__.split('.')[0] == 'dfkd_nb' for t in (type(value), kind))
+        if isinstance(value, kind) or not (ours or isinstance(value, PLAIN)): return value
         raise ValueError(f'must be {_article(kind.__name__)}')
     return check
 
@@ -379,7 +380,8 @@ def _look_through(text, depth):
 def _only_plain(tree):
     if isinstance(tree, dict): tree = [*tree, *tree.values()]
     if isinstance(tree, list): return all(map(_only_plain, tree))
-    return tree is None or isinstance(tree, (bool, int, str)) or (isinstance(tree, float) and math.isfinite(tree))
+    if isinstance(tree, int): return abs(tree) < 2**63
+    return tree is None or isinstance(tree, str) or (isinstance(tree, float) and math.isfinite(tree))
 
 # %% ../nbs/00_checks.ipynb #b17a894e
 def read_yaml(path:str|Path, # A file
@@ -396,7 +398,7 @@ def read_yaml(path:str|Path, # A file
     except RecursionError: raise _no_file(path, f'is nested more than {depth} deep') from None
     except (ValueError, TypeError, OverflowError) as e: raise _no_file(path, _no_digits(e)) from None
     if _only_plain(tree): return tree
-    raise _no_file(path, 'holds more than texts, finite numbers, lists and tables (put dates in quotes)')
+    raise _no_file(path, 'holds more than texts, finite numbers of usual size, lists and tables (put dates in quotes)')
 
 # %% ../nbs/00_checks.ipynb #1e9a30db
 _BYTES = {'BOOL': 1, 'U8': 1, 'I8': 1, 'F8_E4M3': 1, 'F8_E5M2': 1, 'U16': 2, 'I16': 2, 'F16': 2, 'BF16': 2,

@@ -8,7 +8,7 @@ __all__ = ['BOUNDS', 'DEFAULTS', 'NOT_FOR', 'RUNS_OF', 'MARK', 'DRAWN', 'EPILOG'
 
 # %% ../nbs/13_cli.ipynb #d55b5d33
 import argparse, contextlib, importlib, inspect, io, json, os, re, shutil, sys, tempfile, textwrap, time
-import traceback, warnings
+import traceback, unicodedata, warnings
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -780,9 +780,18 @@ def _drawn(x, title, maps, kind):
 def _plain(text): return text.replace('$', r'\$') # no formulas in names
 
 # %% ../nbs/13_cli.ipynb #83171174
+def _as_folders(classes):
+    "Names of classes as names of folders; raises `ValueError` for what can be none, or would be the same"
+    for c in classes:
+        if c != c.strip() or c.startswith('.') or set('/\\\0') & set(c) or len(os.fsencode(c)) > 255:
+            raise ValueError(f'the class {c[:60]!r} cannot be a folder of that name: rename it in the data')
+    alike = [unicodedata.normalize('NFC', c).casefold() for c in classes]
+    if len(set(alike)) < len(alike): raise ValueError('two classes differ in capitals only: rename one in the data')
+
 def _write_images(folder, x, y, classes):
     "Images as PNGs, numbered within their class"
     from PIL import Image
+    _as_folders(classes)
     for k in y.unique().tolist():
         (folder/classes[k]).mkdir(parents=True)
         for i, image in enumerate(x[y == k]):

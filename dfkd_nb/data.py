@@ -22,8 +22,10 @@ from .runs import *
 
 # %% ../nbs/01_data.ipynb #76777a5a
 def to_unit(x:torch.Tensor) -> torch.Tensor: # Floats in 0…1
-    "uint8 images as floats in 0…1; floats are passed on"
-    return x.float().div(255) if x.dtype == torch.uint8 else x
+    "uint8 images as floats in 0…1; floats are passed on. Raises `ValueError` for whole numbers of other types"
+    if x.dtype == torch.uint8: return x.float().div(255)
+    if x.is_floating_point(): return x
+    raise ValueError(f'images must be uint8, or floats in 0…1, got {x.dtype}')
 
 def to_bytes(x:torch.Tensor) -> torch.Tensor: # uint8
     "Floats in 0…1 as uint8, as an image file would hold them"
@@ -34,7 +36,7 @@ def shown(path) -> str:
     "A path or name for a message of one line: what does not print is escaped, the middle of what is very long left out"
     text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else str(path)
     if not text.isprintable(): text = repr(text)[1:-1]
-    return text if len(text) <= 300 else f'{text[:140]}…{text[-140:]}'
+    return text if len(text) <= 180 else f'{text[:80]}…{text[-80:]}'
 
 # %% ../nbs/01_data.ipynb #c32164b3
 def _numbers(x, name, hint=''):
@@ -150,7 +152,7 @@ class ImageData:
         if not isinstance(splits, dict) or 'train' not in splits:
             got = ', '.join(map(shown, splits)) if isinstance(splits, dict) else type(splits).__name__
             raise ValueError(f"{name}: there must be a table of splits with 'train', got {got or 'none'}")
-        self.name = name
+        self.name = shown(name.strip())        # as results can say it
         self.classes = as_names(classes, f'{name}: class names')
         self._splits = {}
         for s,pair in splits.items(): self._splits[s] = self._checked(f'{name}/{s}', pair)
@@ -299,6 +301,12 @@ def _eight_bits(a, sixteen=False):
     return np.round(a).astype(np.uint8)
 
 # %% ../nbs/01_data.ipynb #14972167
+def _scale_transparency(im): # Not loaded yet
+    "Of a grey PNG of 2 or 4 bits Pillow scales the pixels to 8 bits, but not the grey level that is transparent"
+    bits = {'L;2': 2, 'L;4': 4}.get(im.tile[0][3] if im.format == 'PNG' and im.tile else '')
+    hidden = im.info.get('transparency')
+    if bits and isinstance(hidden, int): im.info['transparency'] = hidden*255//(2**bits-1)
+
 def _over_white(im):
     "A picture with transparency, laid over white"
     if im.mode == 'La': im = im.convert('LA')
@@ -352,6 +360,7 @@ def _decode(path, mode):
     with open_regular(path) as f, Image.open(f, formats=FORMATS) as im:
         if im.width*im.height > (Image.MAX_IMAGE_PIXELS or np.inf): raise Image.DecompressionBombError
         if not im.width*im.height: raise ValueError('it has no pixels')
+        _scale_transparency(im)
         im.load()
         turn = _turn(im)
         flat = flat_image(im, mode)
@@ -526,7 +535,7 @@ def _npz(path):
 # %% ../nbs/01_data.ipynb #d6947da4
 def data_root(root:str|Path|None=None) -> Path:
     "Where data sets lie: the argument, else `$DFKD_DATA`, else `~/.cache/dfkd_nb`"
-    return Path(root or os.environ.get('DFKD_DATA') or Path.home()/'.cache'/'dfkd_nb').expanduser()
+    return Path(os.path.expanduser(root or os.environ.get('DFKD_DATA') or Path.home()/'.cache'/'dfkd_nb'))
 
 # %% ../nbs/01_data.ipynb #53aa53ba
 def _fetch(cls, name, root, train):
@@ -922,6 +931,7 @@ class RealSource:
     "The real training images and labels: the upper bound"
     rung = 'real'
     def __init__(self, data:ImageData):
+        check_arguments(RealSource.__init__, locals(), 'RealSource')
         self.data = data
         self.shape = data.shape
         self.classes = len(data.classes)

@@ -1355,6 +1355,7 @@ DetectorRun = run_of('DetectorRun', 'detr_teacher', 'detr_student') # a student 
 def load_detector(run:DetectorRun, # A finished run that holds a detector
                  ) -> Detector: # In eval mode, on `pick_device()`
     "The detector that a run holds; raises `ValueError` where what its result says of it cannot be"
+    check_arguments(load_detector, locals())
     said, weights = said_of(run), run.weights
     arch = {**hub_arch(said.arch or {}).model_dump(), 'scratch': False} if said.pretrained else {}
     build = partial(create_detector, said.model, len(said.classes), **arch)

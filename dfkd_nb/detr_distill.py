@@ -570,6 +570,7 @@ def train_scene_generator(run,
 def load_scenes(run:Run, # A finished run of `train_scene_generator`
                ) -> tuple: # (generator, in eval mode on `pick_device()`; numbers of the layouts)
     "The generator of a run; raises `ValueError` where what its result says cannot be, before memory is taken"
+    check_arguments(load_scenes, locals())
     r, w = run.result, run.weights
     arch = (r.get('params') or {}).get('arch')
     names = set(inspect.signature(SceneGenerator).parameters)

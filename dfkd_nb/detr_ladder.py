@@ -18,6 +18,7 @@ from .data import *
 from .models import *
 from .training import *
 from .gan import *
+from .distill import *
 from .detr import *
 from .detr_distill import *
 from .drawn import *
@@ -36,7 +37,7 @@ class AsFrames:
     def identity(self): return self.source.identity
     def sample(self, n:Count=2000, seed:Seed=0): # -> (images uint8 (n,3,H,W), no labels (n,1), no boxes (n,1,4))
         "`n` images"
-        x = as_images(self.source.sample(n, seed)[0], f'images of {self.rung}')
+        x, _ = images_from(self.source, n, seed)
         return x, torch.full((len(x), 1), -1), torch.zeros(len(x), 1, 4)
 
 # %% ../nbs/10a_detr_ladder.ipynb #4ee59d63

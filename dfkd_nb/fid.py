@@ -284,7 +284,7 @@ def _features(images, extractor, n, seed, bs, progress):
 def _cached(path):
     "What a file of statistics holds; nothing where it is not there, or damaged"
     try:
-        found = load_tree(path)
+        found = load_tree(path, checked=True)
         require_finite(found, 'statistics')
         return _require_statistics(found, path)
     except FileNotFoundError: return None
@@ -305,6 +305,7 @@ def statistics(images, # Anything that `image_batches` takes
     if cache:
         if not extractor.hash: raise ValueError(f'cannot cache what extractor {extractor.name!r} gives: it has no hash')
         path = runs_root()/'statistics'/f'{_content(images, n, seed)}-{extractor.name}-{extractor.hash}.safetensors'
+        if path.is_dir(): raise ValueError(f'{path} is a folder, where statistics are to be kept: remove it')
         if found := _cached(path): return found
     f = _features(images, extractor, n, seed, bs, progress)
     if len(f) < 2:
@@ -313,7 +314,7 @@ def statistics(images, # Anything that `image_batches` takes
     d = f.double()
     cov = d.T.cov().reshape(d.shape[1], d.shape[1])       # of a single feature, torch gives a number
     res = {'mean': d.mean(0), 'cov': cov, 'sample': f[keep].clone(), 'n': len(f)}
-    if path: save_tree(path, res)
+    if path: save_tree(path, res, checked=True)
     return res
 
 # %% ../nbs/05_fid.ipynb #43ead87b
@@ -344,6 +345,10 @@ LEAST = 4 # images of each set: recall asks for a third neighbour
 def _require_statistics(s, what):
     if missing := {'mean', 'cov', 'sample', 'n'}-s.keys():
         raise ValueError(f"{what}: what `statistics` gives is expected, without {', '.join(sorted(missing))} it is not")
+    mean, cov, sample = (tuple(s[k].shape) if isinstance(s[k], torch.Tensor) else () for k in ('mean', 'cov', 'sample'))
+    fit = len(mean) == 1 and cov == mean*2 and len(sample) == 2 and sample[1:] == mean
+    if not fit or type(s['n']) is not int or s['n'] < 2:
+        raise ValueError(f'{what}: what `statistics` gives is expected, and these numbers do not fit together')
     return s
 
 def _require_images(images, what):

@@ -230,6 +230,7 @@ def read_probes(probes:ProbesRun, # A finished run of `class_probes`
                 block:Block=-1, # Which block they shall be of
                ) -> torch.Tensor: # (K,N)
     "The class probes of a run; raises `ValueError` where they are not finite, or not of this teacher and block"
+    check_arguments(read_probes, locals())
     cap = probes.weights['cap'].float()
     require_finite(cap, 'the class probes')
     said, classes = probes.result, teacher.result['params']['num_classes']

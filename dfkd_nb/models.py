@@ -429,6 +429,7 @@ ClassifierRun = run_of('ClassifierRun', 'teacher', 'student') # a student may te
 def load_classifier(run:ClassifierRun, # A finished run of `train_teacher`, `distill` or `adopt`
                    ) -> Classifier: # In eval mode, on `pick_device()`
     "The classifier that a run holds; raises `ValueError` for what its result or its weights cannot mean"
+    check_arguments(load_classifier, locals())
     try: clf = _classifier(run.result, run.weights)
     except ValueError as e: raise ValueError(f'{run.path}: {e}') from None
     return clf.to(pick_device())

@@ -293,7 +293,7 @@ def plan_student(bundle:Bundle,
                  clock=time.perf_counter,
                 ) -> Schedule: # Its `settings` are for `compress`
     "How a student is taught within some minutes, by timing the first steps on this machine"
-    check_arguments(plan_student, dict(minutes=minutes, images=images, epochs=epochs, rounds=rounds))
+    check_arguments(plan_student, dict(bundle=bundle, minutes=minutes, images=images, epochs=epochs, rounds=rounds))
     if minutes is not None and (images or epochs or rounds):
         raise ValueError('minutes choose how many images, epochs or rounds there are: give one or the other')
     began = clock() if began is None else began

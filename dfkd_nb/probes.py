@@ -287,6 +287,7 @@ def check_probe(model:Classifier, # In eval mode
                 eps:float=1e-4, # Largest difference of a probability
                ) -> float: # That difference
     "Hold the probe of every block against the full attention, on one random image; raises `ValueError`"
+    check_arguments(check_probe, locals())
     name, size = model.name, model.size or 32
     require_float32(model)
     x = torch.rand(1, model.chans or 3, size, size, generator=torch.Generator().manual_seed(0))

@@ -754,7 +754,7 @@ def bundle_page(bundle:Bundle,
 # %% ../nbs/12b_report.ipynb #dc557b0b
 def open_folder(path:str|Path): # -> a student's `Run`, or a `Bundle`
     "What `dfkd` wrote; raises `ValueError` for a folder that holds neither a student nor a bundle"
-    path = Path(path).expanduser()
+    path = local_path(path, 'the folder')
     if (path/'student.yaml').is_file(): return load_student(path)
     if (path/'card.yaml').is_file(): return Bundle(path)
     raise ValueError(f'{path} holds neither a student nor a bundle: it has no student.yaml and no card.yaml, as `dfkd` '

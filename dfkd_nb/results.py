@@ -50,10 +50,15 @@ def read_notes(folder:Path, # Of results
 # %% ../nbs/00a_results.ipynb #092446da
 def read_records(out:str|Path, # A scale's output folder
                 ) -> dict: # {name: the result as recorded}
-    "Results of a folder, from a file each or, committed, from the one file of all"
+    "Results of a folder, from a file each or, committed, from the one file of all; `ValueError` for what is none"
     together = Path(out)/'results.json'
     own = {p.stem: read_json(p) for p in sorted(Path(out).glob('results/*.json')) if not p.name.endswith('.run.json')}
-    return (read_json(together) if together.exists() else {}) | own
+    kept = read_json(together) if together.exists() else {}
+    if not isinstance(kept, dict): raise ValueError(f'{together}: is no table of results by name')
+    for name, r in (kept | own).items():
+        if not isinstance(r, dict): raise ValueError(f'{out}: the result {name} is no table')
+        check_value(Metrics, r.get('metrics'), f'{out}: {name}: metrics')
+    return kept | own
 
 def read_results(out:str|Path='', # The scale's output folder; empty: the committed smoke results
                  **where, # Keep only results with these fields, such as `stage='student'`

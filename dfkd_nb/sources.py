@@ -29,7 +29,7 @@ def seen_through(teacher:ClassifierRun, # A finished teacher
                 ) -> torch.Tensor: # (n,views,K): probabilities
     "What a teacher says of pictures in several views"
     check_arguments(seen_through, locals())
-    T = load_classifier(teacher)
+    T, x = load_classifier(teacher), as_images(x, 'pictures')
     seed_all('seen through', seed)
     looks = [torch.cat([to_bytes(AUGMENT[view](to_unit(b))) for b in x.split(512)]) for _ in range(views)]
     logits = torch.stack([predict(T, seen) for seen in looks], 1)
@@ -236,6 +236,7 @@ def judge(generator:GeneratorRun, # A finished generator
           seed:Seed=0,
          ) -> dict: # Of `judgement`
     "Judge a generator by what its teacher says of 100 images a class, up to 2,000 in all; of at most 200 classes"
+    check_arguments(judge, locals())
     K, source = teacher.result['params']['num_classes'], GanSource(generator)
     if K < JUDGED//10: x, y = source.sample(min(JUDGED, 100*K), seed)
     else:

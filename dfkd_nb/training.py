@@ -137,12 +137,13 @@ def predict(model:nn.Module, # Takes images in 0…1
             x:torch.Tensor, # (n,C,H,W), uint8 or floats
             bs:Count=512, # Batch size
            ) -> torch.Tensor: # Logits (n,K), on the CPU
-    "Logits of many images, in eval mode; the mode is restored"
+    "Logits of many images, in eval mode; the mode is restored. Raises `NotFinite` for answers that are no numbers"
     was, device = model.training, next(model.parameters()).device
     model.eval()
     with autocast(pick_dtype(getattr(model, 'width', 0), device), device):
         res = torch.cat([model(to_unit(b.to(device))).float() for b in x.split(bs)]).cpu()
     model.train(was)
+    require_finite(res, f"the answers of {getattr(model, 'name', type(model).__name__)}")
     return res
 
 # %% ../nbs/02a_training.ipynb #94ca7589

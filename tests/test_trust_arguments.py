@@ -253,3 +253,26 @@ def test_covariances(tried):
         for pair in ((I, none), (none, I), (none, none), (0*I, none)):
             tried.refused(f'a covariance: {what}', lambda a=pair: frechet_distance(m, a[0], m, a[1]), 'a covariance')
     assert frechet_distance(m, 0*I, m, 0*I) == 0 and frechet_distance(m, 0*I, m, I) == pytest.approx(3)
+
+def wrong_objects():
+    "name: a call that is given an object of another kind"
+    from dfkd_nb import bundle, data, detr, detr_distill, distill, gan, models, plan, probes, sources
+    run = Finished('probes')
+    calls = {f.__name__: f for f in (models.load_classifier, detr.load_detector, detr_distill.load_scenes,
+                                     bundle.make_source, bundle.check_generator, probes.check_probe,
+                                     bundle.load_student, data.RealSource)}
+    yield from ((f'{n}({v!r})', lambda f=f, v=v: f(v)) for n,f in calls.items() for v in ('p', None, run))
+    yield 'new_student', lambda: distill.new_student('vit_digits_student', run)
+    yield 'judge', lambda: sources.judge(run, run)
+    yield 'compress', lambda: bundle.compress('p', 'vit_digits_student')
+    yield 'plan_student', lambda: plan.plan_student('p', 'vit_digits_student')
+    yield 'save_student', lambda: bundle.save_student(tempfile.mkdtemp(), 'p', 'b')
+    yield 'read_probes', lambda: gan.read_probes('x', Finished('teacher'))
+    yield 'match_classes', lambda: bundle.match_classes('digits', ['0'])
+    yield 'WithoutData', lambda: bundle.WithoutData('b', 'x')
+    frames = detr.DetectionData('toy', {}, ['a'], {})
+    yield 'train_teacher of frames', lambda: STAGES['teacher'](frames)
+
+@pytest.mark.parametrize('what, call', wrong_objects(), ids=lambda v: v if isinstance(v, str) else '')
+def test_objects_of_another_kind(what, call, tried):
+    tried.refused(f'{what}: an object of another kind', call, '')

@@ -470,3 +470,28 @@ def test_fuzz_splits(labels):
 def test_fuzzed(tried):
     tried('600 arrays of random types, shapes and values as images and as labels', 'right, or refused in one line')
     tried('100 random lists of labels to be split', 'no class loses its last image')
+
+def test_altered_statistics(tmp_path, monkeypatch, tried):
+    "Kept statistics are compared with their hash, and made anew where they were altered."
+    monkeypatch.setenv('DFKD_RUNS', str(tmp_path))
+    pixels = Extractor(lambda x: x.flatten(1)[:, :5], 'pixels')
+    pixels.hash = 'abc'
+    x = torch.from_numpy(X)[:, None]
+    whole = statistics(x, pixels, cache=True)
+    [file] = (tmp_path/'statistics').iterdir()
+    data = bytearray(file.read_bytes())
+    data[-20] ^= 64
+    file.write_bytes(data)
+    with pytest.warns(UserWarning, match='is damaged'): again = statistics(x, pixels, cache=True)
+    assert torch.equal(whole['mean'], again['mean']) and torch.equal(whole['sample'], again['sample'])
+    tried('kept statistics of a FID with one bit flipped', 'computed anew, with a warning')
+    file.unlink()
+    file.mkdir()
+    tried.refused('a folder where statistics are kept', lambda: statistics(x, pixels, cache=True), 'is a folder')
+
+@pytest.mark.parametrize('change', [{'n': 'x'}, {'n': 1}, {'mean': torch.zeros(3)}, {'sample': torch.zeros(4)},
+                                    {'cov': [[1.]]}])
+def test_statistics_that_are_none(change, tried):
+    s = statistics(torch.from_numpy(X)[:, None], PIXELS)
+    tried.refused(f'statistics with another {next(iter(change))}', lambda: frechet_distance({**s, **change}, s),
+                  'do not fit together')

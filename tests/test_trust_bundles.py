@@ -1,7 +1,7 @@
 "Bundles and students: what someone else's folder says of itself"
-import json, os, resource, shutil
+import json, os, re, resource, shutil
 from pathlib import Path
-import pytest, yaml
+import pytest, torch, yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 from dfkd_nb.bundle import Bundle, card_student, compress, load_student, preflight, save_bundle, save_student
 from dfkd_nb.checks import file_hashes, parse_json
@@ -474,3 +474,42 @@ def test_fuzz(made, tmp_path_factory, data):
     try: Bundle(folder if file == 'card.yaml' else seal(folder))
     except ValueError as e: assert '\n' not in str(e)
     shutil.rmtree(folder)
+
+def test_answers_that_are_not_finite(made, tmp_path, tried, capsys):
+    "Finite weights whose answers overflow are no teacher."
+    from safetensors.torch import save_file
+    weights = dict(Bundle(made).teacher.weights)
+    weights['head.weight'] = torch.full_like(weights['head.weight'], 3e38)
+    save_file(weights, tmp_path/'w.safetensors')
+    args = ['bundle', '--teacher', 'vit_digits_teacher', '--weights', tmp_path/'w.safetensors', '--classes', '10',
+            '--mean', '.3', '--std', '.3', '--out', tmp_path/'b']
+    tried.command('a teacher whose weights are finite and whose answers are not', args, 'finite', capsys, code=1)
+    assert not (tmp_path/'b').exists()
+
+def test_long_names(made, tried):
+    "Names of classes that no card could hold are refused before anything else."
+    from dfkd_nb.bundle import LONG_NAMES, ClassNames
+    from dfkd_nb.checks import check_value
+    names = [f'{i:0200}' for i in range(LONG_NAMES//200+1)]
+    tried.refused('classes whose names have over a million bytes together',
+                  lambda: check_value(ClassNames, names, 'classes'), 'at most 1,000,000 bytes in all')
+
+@pytest.mark.parametrize('what, classes', [('a set', {'a', 'b'}), ('a number', 5), ('a text', 'ab')])
+def test_classes_without_order(what, classes, made, tmp_path, tried):
+    tried.refused(f'classes that are {what}', lambda: save_bundle(tmp_path/'b', Bundle(made).teacher, classes=classes),
+                  'must be a list of names')
+
+@pytest.mark.parametrize('size', [-1, 2.5, 'x', float('nan'), True, 10**6])
+def test_size_of_a_bundle(size, made, tried):
+    tried.refused(f'a bundle opened with size={size}', lambda: Bundle(made, size=size), 'Bundle: size')
+
+def test_numbers_without_end(made, tmp_path, tried):
+    shutil.copytree(made, tmp_path/'b')
+    text = (tmp_path/'b'/'card.yaml').read_text()
+    (tmp_path/'b'/'card.yaml').write_text(re.sub(r'^format: .*$', f"format: 0x{'f'*6000}", text, flags=re.M))
+    tried.refused('a card whose format has 6,000 digits', lambda: Bundle(tmp_path/'b'), 'card.yaml')
+
+def test_places_that_are_none(tried):
+    for what, path in (('of a user who is not there', '~nobody-of-this-name/b'), ('of 300 letters', 'x'*300)):
+        for f in (Bundle, load_student):
+            tried.refused(f'{f.__name__}: a place {what}', lambda f=f, path=path: f(path), '')

@@ -724,3 +724,25 @@ def test_names_of_a_teacher(hub, tmp_path, tried, capsys, monkeypatch):
     tried.command('with data of two of its three classes',
                   ['bundle', *hub, *quick, '--data', tmp_path/'few', '--out', tmp_path/'x'], 'bird|class', capsys)
     assert not list(tmp_path.glob('x*'))
+
+@pytest.mark.parametrize('name', ['../../evil', '/tmp/evil', 'a/b', '..', '.hidden', 'x'*300])
+def test_classes_that_are_no_folders(name, tmp_path, monkeypatch, tried, capsys):
+    "`dfkd sample` writes into its folder alone, whatever a set calls its classes."
+    x = np.zeros((12, 28, 28), np.uint8)
+    y = np.arange(12) % 3
+    names = np.array([name[:190] if name == '/tmp/evil' else name, 'b', 'c'])
+    np.savez(tmp_path/'mnist.npz', x_train=x, y_train=y, x_test=x, y_test=y, class_names=names)
+    monkeypatch.setenv('DFKD_DATA', str(tmp_path))
+    before = {*tmp_path.iterdir(), *tmp_path.parent.iterdir()}
+    tried.command(f'sample of a set with a class {name[:20]!r}', ['sample', 'mnist', tmp_path/'o'/'pics'],
+                  'cannot be a folder|characters', capsys)
+    assert {*tmp_path.iterdir(), *tmp_path.parent.iterdir()} - before <= {tmp_path/'o'}
+    assert not (tmp_path/'o').exists() or not any((tmp_path/'o').iterdir())
+
+@pytest.mark.parametrize('name', ['pics ', ' pics', 'p'*197])
+def test_names_of_data(name, tmp_path, monkeypatch, home, tried, capsys):
+    "Whatever a folder of images is called, what was made with it can be written."
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path/name, classes=[str(i) for i in range(10)], n=4)
+    args = ['distill', home/'b', *NOISE, '--data', name, '--size', '16', '--out', tmp_path/'s']
+    tried.command(f'a folder of images called {name[:20]!r}', args, '', capsys, code=0)

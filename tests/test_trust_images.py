@@ -508,3 +508,19 @@ def test_fuzz(tmp_path, picture, data):
 def test_fuzzed(tried):
     tried('150 pictures of random modes and formats, whole and with a cut, a flipped byte, bytes put in',
           'right, or refused in one line')
+
+def small_png(bits, hidden):
+    "A grey PNG of so many bits with the levels 0 … most, of which one is transparent"
+    levels = range(2**bits)
+    row = int(''.join(format(v, f'0{bits}b') for v in levels), 2).to_bytes(bits*len(levels)//8, 'big')
+    head = struct.pack('>IIBBBBB', len(levels), 1, bits, 0, 0, 0, 0)
+    return (b'\x89PNG\r\n\x1a\n'+chunk(b'IHDR', head)+chunk(b'tRNS', struct.pack('>H', hidden))
+            +chunk(b'IDAT', zlib.compress(b'\0'+row))+chunk(b'IEND', b''))
+
+@pytest.mark.parametrize('bits', [2, 4])
+def test_transparent_level(bits, tmp_path, tried):
+    (tmp_path/'a.png').write_bytes(small_png(bits, 1))
+    seen = np.asarray(open_image(tmp_path/'a.png', 'L'))[0].tolist()
+    most = 2**bits-1
+    assert seen == [0, 255, *(255*v//most for v in range(2, most+1))]
+    tried(f'a grey PNG of {bits} bits, one of whose levels is transparent', 'that level is white')

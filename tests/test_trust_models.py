@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest, timm, torch
 from hypothesis import given, settings, strategies as st
 from dfkd_nb.models import Classifier, create_classifier, create_net, load_classifier, sketch
+from dfkd_nb.runs import Run
 
 TIMM = 'vit_tiny_patch16_224'
 TINY = {'img_size': 16, 'patch_size': 8, 'embed_dim': 16, 'depth': 1, 'num_heads': 2}
@@ -164,9 +165,12 @@ def test_fuzz_of_arguments(name, arch):
 # Runs
 def run_of(tmp_path, net, **params):
     "A run folder as someone else may write one"
-    class Said: path, weights = tmp_path, {k: v.clone() for k, v in net.state_dict().items()}
-    Said.result = {'model': 'vit_digits_student', 'params': {'num_classes': 3, 'mean': [.3], 'std': [.4], **params}}
-    return Said
+    (tmp_path/'result.json').write_text('{}')
+    class Said(Run):
+        stage, path, weights = 'student', tmp_path, {k: v.clone() for k, v in net.state_dict().items()}
+        result = {'model': 'vit_digits_student', 'params': {'num_classes': 3, 'mean': [.3], 'std': [.4], **params}}
+        def __init__(self): pass
+    return Said()
 
 BAD = [
     ('a thousand million classes', {'num_classes': 10**9}, 'at most 100,000'),
@@ -651,3 +655,14 @@ def test_command(tmp_path, tried, capsys):
         tried.command(f'dfkd bundle {" ".join(map(str, more))}', [*args, *more, '--out', tmp_path/'y'], says, capsys)
     assert main(list(map(str, [*args, '--pool', 'avg', '--out', tmp_path/'y']))) == 0
     assert Bundle(tmp_path/'y').teacher.result['params']['arch']['global_pool'] == 'avg'
+
+@pytest.mark.parametrize('what, change, says', [
+    ('numbers its names in two ways', {'label2id': {'cat': 1, 'dog': 0}}, 'in label2id'),
+    ('counts another number of classes', {'num_labels': 7}, 'num_labels is 7'),
+])
+def test_names_that_contradict(what, change, says, tmp_path, tried):
+    import json
+    from dfkd_nb.bundle import read_config
+    said = {'model_type': 'vit', **HF, 'id2label': {'0': 'cat', '1': 'dog'}, **change}
+    (tmp_path/'config.json').write_text(json.dumps(said))
+    tried.refused(f'a Hugging Face folder that {what}', lambda: read_config(tmp_path), says)

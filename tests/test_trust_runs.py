@@ -639,3 +639,11 @@ def test_a_result_is_not_larger_than_what_is_read(tmp_path, tried):
     many = counted(classes=4000, root=tmp_path)
     assert 'confusion' not in many.result and counted(classes=4000, root=tmp_path).path == many.path
     tried('a student of 4,000 classes', 'finished, without the table of which class it takes for which')
+
+@pytest.mark.parametrize('what, said', [('a list', '[1]'), ('null', 'null'), ('a result without metrics', '{"a": {}}'),
+                                        ('a result that is a number', '{"a": 1}'),
+                                        ('an accuracy of 5', '{"a": {"metrics": {"accuracy": 5}}}')])
+def test_results_that_are_none(what, said, tmp_path, tried):
+    from dfkd_nb.results import read_records
+    (tmp_path/'results.json').write_text(said)
+    tried.refused(f'a file of results that holds {what}', lambda: read_records(tmp_path), '')

@@ -1,8 +1,9 @@
 "Sources that are chosen, and what a card says of its generator"
 import shutil
-import pytest, yaml
+import pytest, torch, yaml
 from dfkd_nb.bundle import Bundle, check_generator, compress
 from dfkd_nb.data import get_data
+from dfkd_nb.distill import distill
 from dfkd_nb.sources import choose_source
 from test_sources import bundle, digits, stages           # noqa: F401
 
@@ -94,3 +95,41 @@ def test_no_source(stages, tmp_path, tried):                                    
     tried.refused('a choice among no sources', lambda: choose_source(stages[0], {}, root=tmp_path), 'sources')
     tried.refused('a choice of what is no source', lambda: choose_source(stages[0], {'a': None}, root=tmp_path),
                   'a is no image source')
+
+class Odd:
+    "A source that gives whatever it is told to"
+    rung, identity = 'odd', {'odd': 1}
+    def __init__(self, *given, shape=(1, 16, 16)): self.given,self.shape = given,shape
+    def sample(self, n=64, seed=0): return self.given if len(self.given) > 1 else self.given[0]
+
+PICTURES = torch.randint(0, 256, (64, 1, 16, 16), dtype=torch.uint8)
+GIVES = {
+    'images of another size': ((PICTURES[..., :8, :8], None), 'says that its images are'),
+    'fewer images than a batch': ((PICTURES[:10], None), 'fewer than a batch of 64'),
+    'fewer labels than images': ((PICTURES, [0]*7), 'but 7 labels'),
+    'labels that are NaN': ((PICTURES, [float('nan')]*64), 'labels'),
+    'labels beyond the classes': ((PICTURES, [10]*64), 'must be 0…9'),
+    'nothing': ((None,), 'must give a pair'),
+    'images alone': ((PICTURES,), 'must give a pair'),
+    'a text': (('images', None), 'images'),
+}
+
+@pytest.mark.parametrize('what', GIVES)
+def test_what_a_source_gives(what, bundle, tried):        # noqa: F811
+    given, says = GIVES[what]
+    tried.refused(f'a source that gives {what}',
+                  lambda: distill(bundle.teacher, Odd(*given), get_data('digits'), n_images=64, epochs=1), says)
+
+def test_labels_of_a_source(bundle, tmp_path, tried):     # noqa: F811
+    "Labels in a column, or one-hot, are the labels that they are."
+    y = torch.arange(64) % 10
+    def agreed(labels, name):
+        run = distill(bundle.teacher, Odd(PICTURES, labels), get_data('digits'), n_images=64, epochs=1, variant=name,
+                      root=tmp_path)
+        return run.result['metrics']['label_agreement']
+    assert agreed(y, 'plain') == agreed(y[:, None], 'column') == agreed(torch.eye(10)[y], 'onehot')
+    tried('a source whose labels are a column, or one-hot', 'read as labels')
+
+def test_sources_without_a_shape(bundle, tried):          # noqa: F811
+    tried.refused('a source whose shape is None',
+                  lambda: distill(bundle.teacher, Odd(PICTURES, None, shape=None), get_data('digits')), 'are None')
