@@ -90,8 +90,9 @@ PLAIN = (bool, int, float, str, bytes, list, tuple, set, dict, type(None), Path)
 
 def _no_plain(kind):
     def check(value):
-        ours = all(t.__module__.split('.')[0] == 'dfkd_nb' for t in (type(value), kind))
-        if isinstance(value, kind) or not (ours or isinstance(value, PLAIN)): return value
+        def ours(t): return any(k.__module__.split('.')[0] == 'dfkd_nb' for k in t.__mro__)
+        another = isinstance(value, PLAIN) or (ours(kind) and ours(type(value)))
+        if isinstance(value, kind) or not another: return value
         raise ValueError(f'must be {_article(kind.__name__)}')
     return check
 

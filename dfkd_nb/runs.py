@@ -192,8 +192,8 @@ def note_read(dataset:str, # Name of the data set
     "Tell all open ledgers that real images are being read"
     for l in _ledgers:
         if split in l.forbid:
-            raise LedgerError(f"{dataset}/{split} was about to be read, and may not be: on this rung the student's side "
-                              'has no real images to train on')
+            raise LedgerError(f'{dataset}/{split} was about to be read, and may not be: on this rung the side of the '
+                              'student has no real images to train on')
         l.read[f'{dataset}/{split}'] = max(n, l.read.get(f'{dataset}/{split}', 0))
 
 # %% ../nbs/00_runs.ipynb #a0a1591e

@@ -256,7 +256,7 @@ def test_covariances(tried):
 
 def wrong_objects():
     "name: a call that is given an object of another kind"
-    from dfkd_nb import bundle, data, detr, detr_distill, distill, gan, models, plan, probes, sources
+    from dfkd_nb import bundle, data, detr, detr_distill, distill, gan, models, plan, probes, sources, training
     run = Finished('probes')
     calls = {f.__name__: f for f in (models.load_classifier, detr.load_detector, detr_distill.load_scenes,
                                      bundle.make_source, bundle.check_generator, probes.check_probe,
@@ -271,7 +271,7 @@ def wrong_objects():
     yield 'match_classes', lambda: bundle.match_classes('digits', ['0'])
     yield 'WithoutData', lambda: bundle.WithoutData('b', 'x')
     frames = detr.DetectionData('toy', {}, ['a'], {})
-    yield 'train_teacher of frames', lambda: STAGES['teacher'](frames)
+    yield 'train_teacher of frames', lambda: training.train_teacher(frames)
 
 @pytest.mark.parametrize('what, call', wrong_objects(), ids=lambda v: v if isinstance(v, str) else '')
 def test_objects_of_another_kind(what, call, tried):

@@ -493,5 +493,5 @@ def test_altered_statistics(tmp_path, monkeypatch, tried):
                                     {'cov': [[1.]]}])
 def test_statistics_that_are_none(change, tried):
     s = statistics(torch.from_numpy(X)[:, None], PIXELS)
-    tried.refused(f'statistics with another {next(iter(change))}', lambda: frechet_distance({**s, **change}, s),
+    tried.refused(f'statistics with another {next(iter(change))}', lambda: distance({**s, **change}, s, PIXELS),
                   'do not fit together')

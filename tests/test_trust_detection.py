@@ -639,8 +639,8 @@ def test_run_that_fetches(arch, says, tried, monkeypatch):
      'another architecture'),
 ])
 def test_generators(what, arch, says, tried):
-    run = type('Run', (), dict(result={'params': {'arch': arch}}, weights={'generator': {}, 'stats': {}}, identity={},
-                               __repr__=lambda s: 'Run(fake)'))()
+    run = fake(params={'arch': arch})
+    run.stage, run.weights = 'detr_generator', {'generator': {}, 'stats': {}}
     tried.refused(f'a generator of scenes whose result says {what}', lambda: GanScenes(run), says)
 
 def test_no_truth(tried):
