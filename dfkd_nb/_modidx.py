@@ -59,6 +59,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle._look': ('your_teacher.html#_look', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._memory': ('your_teacher.html#_memory', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._no_plain_tensor': ('your_teacher.html#_no_plain_tensor', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle._not_too_long': ('your_teacher.html#_not_too_long', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._only_parts': ('your_teacher.html#_only_parts', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._patches': ('your_teacher.html#_patches', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle._read_card': ('your_teacher.html#_read_card', 'dfkd_nb/bundle.py'),

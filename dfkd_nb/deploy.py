@@ -485,8 +485,8 @@ def same_boxes(before:list, # Of `detect`, one table an image
     "How far detections are from others; raises `ValueError` where nothing is detected"
     check_arguments(same_boxes, {'min_score': min_score})
     if len(before) != len(after): raise ValueError(f'detections of {len(before)} and of {len(after)} images')
-    def sure(d): return {k: v[d['scores'] >= min_score] for k,v in d.items()}
-    iou = torch.cat([_pairs(sure(a), b) for a,b in zip(before, after)])
+    def sure(d, part=1.): return {k: v[d['scores'] >= part*min_score] for k,v in d.items()}
+    iou = torch.cat([_pairs(sure(a), sure(b, .5)) for a,b in zip(before, after)])
     if not len(iou): raise ValueError(f'no detection has a score of {min_score:g} or more: nothing to compare')
     hit = iou >= .5
     return {'same': hit.float().mean().item(), 'iou': iou[hit].mean().item() if hit.any() else None}

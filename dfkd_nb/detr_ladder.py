@@ -75,6 +75,7 @@ def forward(self:ObjectGenerator,
             y:torch.Tensor, # (m,) classes
             boxes:torch.Tensor, # (m,4) cx, cy, w, h in 0…1
            ) -> torch.Tensor: # (m,4,32,32) in 0…1
+    "Canvases: red, green, blue, opacity"
     asked = torch.cat((z, 3*F.one_hot(y, self.classes).to(z), box_size(boxes)), 1)
     o = self.rest(self.first(asked).view(-1, 2*self.width, 8, 8))
     colour = 6*o[:, :3].mean((2, 3), keepdim=True)+self.detail*o[:, :3]
@@ -130,7 +131,7 @@ def loss(self:ObjectInversion,
 # %% ../nbs/10a_detr_ladder.ipynb #6fe43f6c
 @patch
 def round(self:ObjectInversion): # -> canvases uint8 (m,4,32,32), labels (m,), boxes (m,4), on the CPU
-    "New objects"
+    "One round: inverted canvases, their classes and boxes"
     device = next(self.G.parameters()).device
     self.G.train()
     self.G.redraw()
@@ -152,11 +153,12 @@ def round(self:ObjectInversion): # -> canvases uint8 (m,4,32,32), labels (m,), b
 
 # %% ../nbs/10a_detr_ladder.ipynb #e54b5a34
 def _hits(found, y, box):
-    "Whether one of the detections is of this class, and overlaps this box by half"
+    "Whether one of the detections is of this class, with an IoU of at least 0.5 with this box"
     same = found['boxes'][found['labels'] == y]
     corners = [box_convert(b, 'cxcywh', 'xyxy') for b in (same, box[None])]
     return bool((box_iou(*corners) >= .5).any())
 
+# %% ../nbs/10a_detr_ladder.ipynb #763de469
 @torch.no_grad()
 def recognised(T:Detector,
                canvases:torch.Tensor, # uint8 (m,4,s,s)
