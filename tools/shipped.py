@@ -12,7 +12,7 @@ from study import NOTEBOOKS
 
 LIMIT = 9_000_000                                   # bytes, so that the repository stays light
 STUDENTS = {which for n in NOTEBOOKS.values() for which in n.ships}     # (rung, variant) that travel
-UNSHIPPED = ('detr_objects', None), ('detr_student', 'teacher')         # (stage, rung): too large, and what is made of it
+UNSHIPPED = ('detr_objects', None), ('detr_student', 'teacher')     # (stage, rung): too large, and what is made of it
 STAYS = shutil.ignore_patterns('run.json', 'snapshot-*', '.*')
 
 def execute(nb, out):
