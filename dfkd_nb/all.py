@@ -17,6 +17,7 @@ from .detr import *
 from .detr_distill import *
 from .drawn import *
 from .inversion import *
+from .detr_ladder import *
 from .deploy import *
 from .sources import *
 from .bundle import *

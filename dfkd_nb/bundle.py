@@ -462,7 +462,10 @@ def adopt(run,
     "Take a trained classifier in as a teacher; nothing is trained"
     size, own = teacher.size or 32, teacher.classes
     check_probe(teacher)       # raises for what is no class-token ViT with plain attention
-    k = predict(teacher, torch.zeros(1, teacher.chans or 3, size, size)).shape[1]
+    try: k = predict(teacher, torch.zeros(1, teacher.chans or 3, size, size)).shape[1]
+    except NotFinite:
+        raise ValueError(f'the answers of {teacher.name} are not finite: its weights are damaged, or of another '
+                         'network') from None
     names = check_names(classes, k, 'classes')
     if not 2 <= k <= 50_000: raise ValueError(f'the teacher has {k:,} classes, and 2 to 50,000 are taken')
     _not_too_long(names)

@@ -9,7 +9,7 @@ from cells import NBS, ROOT, declared, directives, evals, has_address, module, n
 from cells import settings, source, tags
 from dfkd_nb import runs
 from dfkd_nb.results import as_json, light_png, read_notes, read_records
-from dfkd_nb.runs import save_tree
+from dfkd_nb.runs import load_tree, save_tree
 
 nbs = pytest.mark.parametrize('path', numbered(), ids=lambda p: p.stem)
 FLAGS = {'slow', 'cuda', 'net'}
@@ -315,8 +315,7 @@ def test_slurm_profile(dry):
 # --- report.py
 
 def result(acc, rung='gan', **kw):
-    return as_json(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc, curve=[.5, 1.]),
-                             **kw)).encode()
+    return as_json(dict(stage='student', rung=rung, seed=0, metrics=dict(accuracy=acc), curve=[.5, 1.], **kw)).encode()
 
 @pytest.mark.parametrize('new, verdict', [
     (result(.95), 'identical'),
@@ -415,7 +414,7 @@ def test_verify(of_record, capsys):
     assert verify.main(['x'], root) == 0
     assert '1 of 1' in (out := capsys.readouterr().out)
     assert '360 test images of digits' in out
-    other = {k: torch.zeros_like(v) for k, v in verify.load_tree(weights).items()}
+    other = {k: torch.zeros_like(v) for k, v in load_tree(weights).items()}
     save_tree(weights, other)
     assert verify.main(['x'], root) == 1 and 'NOT: student: 1' in capsys.readouterr().out
     save_tree(weights, dict(list(other.items())[1:]))

@@ -5,7 +5,6 @@ Results are those of paper_figures/<scale>. Teachers and generators come from th
 fresh clone from the finished stages that travel with the repository."""
 import argparse, hashlib, json, shutil, sys
 from pathlib import Path
-from types import SimpleNamespace
 import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT, settings
@@ -16,7 +15,8 @@ from dfkd_nb.deploy import export_onnx, quantize
 from dfkd_nb.detr import load_detector
 from dfkd_nb.models import load_classifier
 from dfkd_nb.results import read_records
-from dfkd_nb.runs import Run, flatten_tree, load_tree, shipped_run, weights_hash
+from dfkd_nb.runs import Run, flatten_tree, shipped_run, weights_hash
+from verify import of_record
 
 def run_of(result):
     "The finished run that a result was recorded from, or None."
@@ -39,8 +39,7 @@ def bundle(out, dataset, results, licence):
 def student(out, weights, result, licence):
     "A student's weights, ONNX files and card."
     out.mkdir(parents=True)
-    run, p = SimpleNamespace(result=result, weights=load_tree(weights)), result['params']
-    shutil.copy(weights, out/'weights.safetensors')                    # with result.json, as `dfkd distill` writes it
+    run, p = of_record(weights, result, out), result['params']         # with result.json, as `dfkd distill` writes it
     onnx = out/'student.onnx'
     if result['stage'] == 'detr_student': export_onnx(load_detector(run), onnx, p['classes'], shape=p['shape'])
     else:
@@ -49,7 +48,7 @@ def student(out, weights, result, licence):
     card = {'made_by': f'dfkd_nb {__version__}', 'licence': licence}
     card |= {k: result[k] for k in ('dataset', 'rung', 'model', 'seed', 'metrics') if k in result}
     card |= {'real_images_read': result['images_read'],
-             'files': {f.name: f.stat().st_size for f in sorted(out.iterdir())},
+             'files': {f.name: f.stat().st_size for f in sorted(out.iterdir()) if f.name != 'result.json'},
              'use': 'examples/onnx_predict.py student.onnx IMAGE; load_student of dfkd_nb.bundle for PyTorch'}
     (out/'card.yaml').write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
     result = {**result, 'weights': weights_hash(flatten_tree(run.weights))}

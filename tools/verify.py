@@ -1,9 +1,8 @@
 """`make verify`: the weights of record of a scale, evaluated on the real test set and compared with the committed
 results. `verify.py [SCALE]`"""
-import argparse, sys
+import argparse, json, shutil, sys, tempfile
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).parent))
 from cells import ROOT
 from dfkd_nb.data import get_data
@@ -12,19 +11,27 @@ from dfkd_nb.detr_distill import GanScenes, asked_recall
 from dfkd_nb.models import load_classifier
 from dfkd_nb.training import accuracy, predict
 from dfkd_nb.results import read_records
-from dfkd_nb.runs import load_tree
+from dfkd_nb.runs import Run
 
 POINTS = .1     # of accuracy, by which another machine's rounding may move it; at least one image
 MAP50  = .5     # points of mAP@50, likewise
 FOUND  = 2      # points of objects found in generated scenes, likewise
 
-def of_record(path, result):
-    "What the library's loaders read of a finished run."
-    return SimpleNamespace(path=path, result=result, weights=load_tree(path))
+def of_record(weights, result, folder):
+    "Weights of record and their result as the library's loaders read them: a finished run, in an empty folder."
+    shutil.copyfile(weights, folder/'weights.safetensors')
+    (folder/'result.json').write_text(json.dumps(result), encoding='utf-8')
+    run = Run(result['stage'], {})
+    run.path = folder
+    return run
 
-def evaluate(path, result, data):
+def evaluated(path, result, data):
     "(what was found, whether it agrees with the result)"
-    run, metrics = of_record(path, result), result['metrics']
+    with tempfile.TemporaryDirectory() as tmp: return evaluate(path, of_record(path, result, Path(tmp)), data)
+
+def evaluate(path, run, data):
+    "The same of a run."
+    result, metrics = run.result, run.result['metrics']
     if result['stage'] == 'detr_generator': return scenes(path, run)
     x, y, *boxes = data.read('test')
     if boxes:
@@ -43,7 +50,8 @@ def scenes(path, run):
     name = f"detr_teacher-{result['dataset']}-default-*-seed{result['seed']}.safetensors"
     teacher = next(path.parent.glob(name), None)
     if teacher is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
-    T = load_detector(of_record(teacher, read_records(path.parents[1])[teacher.stem]))
+    said = read_records(path.parents[1])[teacher.stem]
+    with tempfile.TemporaryDirectory() as tmp: T = load_detector(of_record(teacher, said, Path(tmp)))
     got, said = asked_recall(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
     return (f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result',
             100*abs(got - said) <= FOUND)
@@ -69,7 +77,7 @@ def main(args=None, root=ROOT):
         except (ValueError, FileNotFoundError) as e:
             print(f'{path.stem}: {e}', file=sys.stderr)
             return 2
-        try: what, ok = evaluate(path, result, data)
+        try: what, ok = evaluated(path, result, data)
         except Exception as e:          # whatever a damaged file brings about
             what, ok = f'cannot be loaded ({type(e).__name__}: {e})', False
         print(f"{'' if ok else 'NOT: '}{path.stem}: {what}")
