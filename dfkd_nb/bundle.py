@@ -164,7 +164,7 @@ def own_names(names, # A list, or a table from number to name
     return check_names([n if times[n] == 1 else f'{n} ({i})' for i,n in enumerate(names)], what=f'{where}: its classes')
 
 # %% ../nbs/12_your_teacher.ipynb #34ad5976
-def _agreeing(path, names, numbers, count):
+def _names_agree(path, names, numbers, count):
     "Raise `ValueError` where names by number, numbers by name, and how many there are contradict each other"
     if not isinstance(names, dict): return
     if type(count) is int and count != len(names):
@@ -195,7 +195,7 @@ def read_config(folder:Path, # With `config.json`
     head = heads[0] if isinstance(heads, list) else heads
     head = check_value(one_of(HUGGING_FACE[kind]), head, f'{path}: architectures')
     names, numbers = said.get('id2label'), said.get('label2id')
-    _agreeing(path, names, numbers, said.get('num_labels'))
+    _names_agree(path, names, numbers, said.get('num_labels'))
     if names is None and isinstance(numbers, dict): names = {str(i): name for name,i in numbers.items()}
     classes = len(names) if isinstance(names, dict) else said.get('num_labels', 2)      # two are not written
     config = {k: v for k,v in said.items() if k in CONFIG and not (v is None and k == 'mlp_ratio')}

@@ -782,11 +782,12 @@ def _plain(text): return text.replace('$', r'\$') # no formulas in names
 # %% ../nbs/13_cli.ipynb #83171174
 def _as_folders(classes):
     "Names of classes as names of folders; raises `ValueError` for what can be none, or would be the same"
+    from dfkd_nb.checks import twice
     for c in classes:
         if c != c.strip() or c.startswith('.') or set('/\\\0') & set(c) or len(os.fsencode(c)) > 255:
             raise ValueError(f'the class {c[:60]!r} cannot be a folder of that name: rename it in the data')
-    alike = [unicodedata.normalize('NFC', c).casefold() for c in classes]
-    if len(set(alike)) < len(alike): raise ValueError('two classes differ in capitals only: rename one in the data')
+    same = twice(unicodedata.normalize('NFC', c).casefold() for c in classes)
+    if same is not None: raise ValueError(f'two classes are {same[:60]!r} but for capitals: rename one in the data')
 
 def _write_images(folder, x, y, classes):
     "Images as PNGs, numbered within their class"

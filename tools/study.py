@@ -33,6 +33,7 @@ class Notebook:
     draws: dict = field(default_factory=dict)       # {data sets (of SETS): figures (fig…) and tables, drawn for them}
     once: bool = False              # drawn for the first data set only
     ships: tuple = ()               # (rung, variant) of its students that a page needs to run alone in minutes
+    travels: bool = True            # whether its stages travel with the repository: some are too large
 
 NOTEBOOKS = {       # in the order of their numbers
     '02a_training': Notebook(
@@ -85,7 +86,7 @@ NOTEBOOKS = {       # in the order of their numbers
         minutes=3., needs=('08_detr',), reads=('09_detr_distill',), line='boxes',
         makes=(Stage('detr_objects', 'detr_ladder.invert_objects', 'inversion_recipe'),
                Stage('detr_student', 'detr_distill.distill_detr', 'wild_recipe')),
-        rungs=('teacher',), matching=('hungarian',)),
+        rungs=('teacher',), matching=('hungarian',), travels=False),
     '11_deploy': Notebook(
         minutes=.4, needs=('06_distill',)),
 }

@@ -50,8 +50,8 @@ def scenes(path, run):
     name = f"detr_teacher-{result['dataset']}-default-*-seed{result['seed']}.safetensors"
     teacher = next(path.parent.glob(name), None)
     if teacher is None: raise FileNotFoundError(f'its teacher, {name}, is not beside it')
-    said = read_records(path.parents[1])[teacher.stem]
-    with tempfile.TemporaryDirectory() as tmp: T = load_detector(of_record(teacher, said, Path(tmp)))
+    of_teacher = read_records(path.parents[1])[teacher.stem]
+    with tempfile.TemporaryDirectory() as tmp: T = load_detector(of_record(teacher, of_teacher, Path(tmp)))
     got, said = asked_recall(T, GanScenes(run).sample(400, result['seed'])), result['metrics']['asked_recall']
     return (f'the teacher finds {got:.1%} of the objects asked for, {said:.1%} in the result',
             100*abs(got - said) <= FOUND)
