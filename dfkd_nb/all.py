@@ -13,6 +13,7 @@ from .gan import *
 from .fid import *
 from .distill import *
 from .ablations import *
+from .detr_hub import *
 from .detr import *
 from .detr_distill import *
 from .drawn import *
@@ -23,4 +24,5 @@ from .sources import *
 from .bundle import *
 from .plan import *
 from .report import *
+from .detr_bundle import *
 from .cli import *

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'OutFile', 'PLAIN',
            'kind', 'kind_by', 'OneOf', 'one_of', 'check_value', 'check_arguments', 'default_of', 'check_table',
-           'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'parse_json', 'read_json', 'read_yaml',
-           'tensor_header', 'require_stored', 'read_tensors', 'file_hash', 'file_hashes', 'check_files']
+           'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'short_text', 'parse_json', 'read_json',
+           'read_yaml', 'tensor_header', 'require_stored', 'read_tensors', 'file_hash', 'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
 import hashlib, inspect, json, math, operator, os, stat, types, typing, zipfile
@@ -337,6 +337,13 @@ def _depth(tree, most):
         level = [v for x in level if isinstance(x, (dict, list)) for v in (x.values() if isinstance(x, dict) else x)]
         if not level: return False
     return True
+
+# %% ../nbs/00_checks.ipynb #8198d618
+def short_text(v) -> str:
+    "A value of a file, on a few columns of one line"
+    if isinstance(v, int) and v.bit_length() > 200: return 'a huge number'
+    s = repr(v)
+    return s if len(s) <= 60 else f'{s[:57]}…'
 
 # %% ../nbs/00_checks.ipynb #c9155960
 def parse_json(text:str,

@@ -15,7 +15,6 @@ import pandas as pd, torch
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import box_convert, box_iou
 from .checks import *
 from .runs import *
 from .results import *
@@ -471,8 +470,7 @@ class OnnxDetector(Detector):
 # %% ../nbs/11_deploy.ipynb #171fbf03
 def _pairs(a, b):
     "IoU of each detection of `a` with its partner in `b`, of the same class; 0: it has none"
-    corners = [box_convert(d['boxes'], 'cxcywh', 'xyxy') for d in (a, b)]
-    iou = box_iou(*corners)*(a['labels'][:, None] == b['labels'])
+    iou = same_class_iou(a, b)
     i, j = linear_sum_assignment(iou.numpy(), maximize=True)
     found = torch.zeros(len(iou))
     found[i] = iou[i, j]

@@ -26,6 +26,7 @@ from .data import *
 from .models import *
 from .training import *
 from .gan import *
+from .detr_hub import *
 from .detr import *
 from .checks import *
 
@@ -35,8 +36,10 @@ class CrossAttention:
     def __init__(self, model:Detector):
         self.model,net = model,model.net
         self.hub = hasattr(net, 'net')
-        self.part = net.net.model.decoder.layers[-1].encoder_attn if self.hub else net.decoder[-1].c
+        self.part = None
+        if net.attends: self.part = net.net.model.decoder.layers[-1].encoder_attn if self.hub else net.decoder[-1].c
     def __enter__(self):
+        if self.part is None: return self
         if self.hub:
             self.cfg, self.was = self.part.config, self.part.config._attn_implementation
             self.cfg._attn_implementation = 'eager'     # the fused kernels keep no weights
@@ -44,6 +47,7 @@ class CrossAttention:
         else: self.part.keep = True
         return self
     def __exit__(self, *_):
+        if self.part is None: return
         if self.hub:
             self.cfg._attn_implementation = self.was
             self.hook.remove()
@@ -455,18 +459,21 @@ def _parts(x, labels, boxes, size):
                                            mode='area'), *crops(to_unit(i), l, b, size)[:2], b[l >= 0]
 
 # %% ../nbs/09_detr_distill.ipynb #02710d09
-def check_scenes(teacher:DetectorRun, data:DetectionData, widths:tuple, d_widths:tuple):
+def check_scenes(teacher:DetectorRun, data:DetectionData, widths:tuple, d_widths:tuple, lam:float=0.):
     "Raise `ValueError` for what no generator of scenes can be trained on"
     if len(widths) != len(d_widths):
         raise ValueError('train_scene_generator: widths and d_widths must have as many layers, '
                          f'got {len(widths)} and {len(d_widths)}')
     same_classes(teacher, data)
+    if lam and not attends(model := said_of(teacher).model):
+        raise ValueError(f'{model} reads an image at a few places, and so cannot guide a generator: pass lam=0')
 
 # %% ../nbs/09_detr_distill.ipynb #efb5cbc0
-def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K, GRID²), `layout_stats`
+def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K, GRID²) or None, `layout_stats`
     "Where a teacher looks in real frames, and what lies where in them"
     x, labels, boxes = data.read('train')
     K = len(data.classes)
+    if not T.net.attends: return None, layout_stats(labels, boxes, K)
     some = spread_over(labels, K, 2000)
     cap = class_box_probes(T, x[some], labels[some], boxes[some], K)
     return cap.to(pick_device()), layout_stats(labels, boxes, K)
@@ -512,6 +519,7 @@ def note_found(run, G:SceneGenerator, stats:dict, T:Detector, epochs:int, seed:i
 def appraise_scenes(G:SceneGenerator, stats:dict, T:Detector, cap:torch.Tensor, seed:int) -> dict:
     "How many of the objects asked for the teacher finds, and how it looks at them"
     made = draw_scenes(G, stats, 400, seed)
+    if cap is None: return {'asked_recall': asked_recall(T, made)}
     with torch.no_grad(), CrossAttention(T) as attention:
         p, y = box_probes(attention, *(t[:200].to(cap.device) for t in (to_unit(made[0][:200]), *made[1:])))
     return {'asked_recall': asked_recall(T, made), 'probe_cosine': 1-attention_loss(p, cap, y).item()}
@@ -548,7 +556,7 @@ def train_scene_generator(run,
                           seed:Seed=0,
                          ):
     "Train the layout-conditioned GAN, guided by the detector's attention when λ > 0"
-    check_scenes(teacher, data, widths, d_widths)
+    check_scenes(teacher, data, widths, d_widths, lam)
     T = load_detector(teacher).requires_grad_(False)
     cap, stats = boxes_in_numbers(T, data)
     seed_all('init scene gan', seed)
@@ -753,13 +761,14 @@ def way_to_copy(matching:str, # 'hungarian' or 'index'
 # %% ../nbs/09_detr_distill.ipynb #0a814d8a
 def can_teach(teacher:DetectorRun, # A finished detector
               data:DetectionData,
-             ) -> float: # Its mAP@50
+             ) -> tuple: # The detector, frozen; its mAP@50 on the test split
     "Raise `ValueError` where a teacher has other classes than the data, or finds nothing"
     same_classes(teacher, data)
-    best = teacher.result.get('metrics', {}).get('map50')
-    if not isinstance(best, (int, float)) or not 0 < best <= 1:
-        raise ValueError(f"the teacher's mAP@50 is {short_text(best)}: it has nothing to teach; train it longer")
-    return best
+    T = load_detector(teacher).requires_grad_(False)
+    best = evaluate_detector(T, data)['map50']
+    if not best: raise ValueError(f'the teacher finds nothing in the test frames of {data.name}: it has nothing to '
+                                  'teach; train it longer, or see whether these are frames as it knows them')
+    return T, best
 
 # %% ../nbs/09_detr_distill.ipynb #01f720c6
 def check_sure(labels:torch.Tensor, # What the teacher is confident of, −1: nothing
@@ -811,14 +820,15 @@ def distill_detr(run,
                 ):
     "Train a small detector on images of a source, with what the teacher sees in them as the only truth"
     if source.rung != 'real': run.ledger.forbid = ('train', 'valid')
-    best = can_teach(teacher, data)
-    T = load_detector(teacher).requires_grad_(False)
+    T, best = can_teach(teacher, data)
     for split in ('val', 'test'): data.read(split)
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
     images = source.sample(n_images, seed)
     cb, truth = way_to_copy(matching, T, S, images, min_score, tau)
-    if matching == 'hungarian': check_sure(truth[0], min_score, source.rung)
+    if matching == 'hungarian':
+        check_sure(truth[0], min_score, source.rung)
+        say_crowded(S, truth[0])
     cbs = [BoxAugment(), cb] if augment else [cb]
     fit(run, S, Batches(images[0], *truth, bs=bs), cb.loss, average_precision_on(data), epochs, lr, wd=wd, cbs=cbs)
     weights = round_weights(S.net)

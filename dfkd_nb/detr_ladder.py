@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['GROUNDS', 'FrameShape', 'ObjectsRun', 'AsFrames', 'image_mean', 'ObjectGenerator', 'free_layouts', 'ObjectInversion',
-           'recognised', 'ObjectBank', 'nearest_in_size', 'put_together', 'shown_classes', 'frame_shape',
-           'invert_objects', 'load_objects', 'check_bank', 'InvertedScenes']
+           'recognised', 'ObjectBank', 'nearest_in_size', 'put_together', 'NoneRecognised', 'shown_classes',
+           'frame_shape', 'invert_objects', 'load_objects', 'check_bank', 'InvertedScenes']
 
 # %% ../nbs/10a_detr_ladder.ipynb #f632df40
 import math, warnings
 import torch, torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
-from torchvision.ops import box_convert, box_iou
 from .runs import *
 from .data import *
 from .models import *
 from .training import *
 from .gan import *
 from .distill import *
+from .detr_hub import *
 from .detr import *
 from .detr_distill import *
 from .drawn import *
@@ -106,11 +106,10 @@ class ObjectInversion:
                  n:int=24, # Images a round
                  steps:int=12, # Of the generator, a round
                  lr:float=2e-3, # Adam's, of the generator; ten times as much for the noise
-                 outline:float=.5, # w, of the total variation of the opacity
                  detail:float=.7, # Of `ObjectGenerator`
                 ):
         device = next(T.parameters()).device
-        self.T,self.grounds,self.layouts,self.n,self.steps,self.lr,self.outline = T,grounds,layouts,n,steps,lr,outline
+        self.T,self.grounds,self.layouts,self.n,self.steps,self.lr = T,grounds,layouts,n,steps,lr
         self.G = ObjectGenerator(len(layouts['share']), detail=detail).to(device)
         self.opt = torch.optim.Adam(self.G.parameters(), lr, betas=(.5, .999))
         self.precision = unscaled_dtype(T.width, device), device
@@ -119,14 +118,13 @@ class ObjectInversion:
 @patch
 def loss(self:ObjectInversion,
          x:torch.Tensor, # (n,3,H,W) composed images, floats in 0…1
-         canvases:torch.Tensor, # (m,4,32,32) that are in them
          labels:torch.Tensor, # (n,M) asked for, −1: none
          boxes:torch.Tensor, # (n,M,4)
         ) -> torch.Tensor: # Scalar
-    "DETR's loss through a random view, and the length of outlines"
+    "DETR's loss through a random view"
     v, labels, boxes = augment_boxes(x, labels, boxes)
     with autocast(*self.precision): o = self.T(v)
-    return set_loss(o, labels, boxes, self.T.softmax)['loss']+self.outline*total_variation(canvases[:, 3:])
+    return set_loss(o, labels, boxes, self.T.softmax)['loss']
 
 # %% ../nbs/10a_detr_ladder.ipynb #6fe43f6c
 @patch
@@ -143,7 +141,7 @@ def round(self:ObjectInversion): # -> canvases uint8 (m,4,32,32), labels (m,), b
     noise = torch.optim.Adam([z], 10*self.lr, betas=(.5, .999))
     for _ in range(self.steps):
         c = self.G(z, y, b)
-        loss = self.loss(compose(ground, c, labels, boxes), c, labels, boxes)
+        loss = self.loss(compose(ground, c, labels, boxes), labels, boxes)
         for o in (self.opt, noise): o.zero_grad()
         loss.backward()
         for o in (self.opt, noise): o.step()
@@ -152,13 +150,6 @@ def round(self:ObjectInversion): # -> canvases uint8 (m,4,32,32), labels (m,), b
     return to_bytes(c).cpu(), y.cpu(), b.cpu()
 
 # %% ../nbs/10a_detr_ladder.ipynb #e54b5a34
-def _hits(found, y, box):
-    "Whether one of the detections is of this class, with an IoU of at least 0.5 with this box"
-    same = found['boxes'][found['labels'] == y]
-    corners = [box_convert(b, 'cxcywh', 'xyxy') for b in (same, box[None])]
-    return bool((box_iou(*corners) >= .5).any())
-
-# %% ../nbs/10a_detr_ladder.ipynb #763de469
 @torch.no_grad()
 def recognised(T:Detector,
                canvases:torch.Tensor, # uint8 (m,4,s,s)
@@ -177,7 +168,8 @@ def recognised(T:Detector,
         for _ in range(tries):
             ground = to_unit(grounds[torch.randint(len(grounds), (len(y),))])
             found = detect(T, compose(ground, to_unit(c), y[:, None], b[:, None]), min_score)
-            hit |= torch.tensor([_hits(*t) for t in zip(found, y, b)])
+            asked = unpack_boxes(y[:, None], b[:, None])
+            hit |= torch.tensor([bool((same_class_iou(*t) >= .5).any()) for t in zip(found, asked)])
         seen.append(hit)
     return torch.cat(seen)
 
@@ -242,12 +234,15 @@ def put_together(bank:ObjectBank,
 # %% ../nbs/10a_detr_ladder.ipynb #355ce79c
 GROUNDS = 'textures', 'shapes' # kinds of drawn pictures that objects are put on
 
+class NoneRecognised(ValueError):
+    "A teacher recognises none of the objects that were inverted from it"
+
 def shown_classes(bank:ObjectBank, classes:list) -> torch.Tensor: # (K,) share of each class in layouts
     "All classes alike but those without objects; raises `ValueError` where there are none at all"
     there = torch.bincount(bank.labels, minlength=len(classes)) > 0
     if not there.any():
-        raise ValueError(f'the teacher recognises none of {bank.tried} objects: more rounds or steps, a lower '
-                         'min_score, or other sizes (smallest, largest)')
+        raise NoneRecognised(f'the teacher recognises none of {bank.tried} objects: more rounds or steps, a lower '
+                             'min_score, or other sizes (smallest, largest)')
     if not there.all():
         gone = ', '.join(c for c,t in zip(classes, there) if not t)
         warnings.warn(f'no object was found for {gone}: no student can learn what they look like; try more rounds')
@@ -285,7 +280,6 @@ def invert_objects(run,
                    most:Few=5, # Objects in an image, at most
                    smallest:Share=.1, # Sides of boxes lie between this …
                    largest:Share=.45, # … and this share of the image's
-                   outline:Weight=.5, # w, of the total variation of the opacity
                    detail:Weight=.7, # How strongly colours differ within an object
                    min_score:Share=.3, # Score from which a detection counts
                    variant:Name='default', # Name in the results
@@ -300,7 +294,7 @@ def invert_objects(run,
     require_memory(64*n_images*math.prod(shape), f'{n_images:,} images at once', 'make n_images smaller')
     grounds = drawn_pictures(500, shape, mean, GROUNDS, seed)
     seed_all('init objects', seed)
-    inversion = ObjectInversion(T, grounds, layouts, n_images, steps, outline=outline, detail=detail)
+    inversion = ObjectInversion(T, grounds, layouts, n_images, steps, detail=detail)
     bank = ObjectBank()
     for r in run.epochs(rounds, G=inversion.G, opt=inversion.opt, bank=bank):
         objects = inversion.round()

@@ -115,9 +115,10 @@ def in_words(seconds:float) -> str:
 def told(self:Schedule) -> str:
     "What will be done, in words"
     s = self.settings
-    unit = 'rounds' if 'rounds' in s else 'epochs'
+    unit = 'epochs' if 'epochs' in s else 'rounds'
     n = s[unit]
     many = f'{n:,} {unit if n > 1 else unit[:-1]} of {in_words(self.loop/n)}'
+    if unit == 'epochs' and 'rounds' in s: many = f"{s['rounds']:,} rounds of inversion, then {many}"
     if 'n_images' in s: return f"{many}, over {s['n_images']:,} images"
     return f"{many}, beside {s['drawn']:,} drawn pictures" if 'drawn' in s else many
 

@@ -550,7 +550,7 @@ def test_student_arguments(kw, says, tried):
     (dict(smallest=.5, largest=.2), 'smallest first'),
     (dict(smallest=0.), 'sizes must lie within'),
     (dict(largest=nan), 'largest'),
-    (dict(outline=-1.), 'outline must be at least 0'),
+    (dict(detail=-1.), 'detail must be at least 0'),
     (dict(detail=inf), 'detail'),
     (dict(min_score=2), 'min_score must be at most 1'),
     (dict(shape=(1, 32, 32)), 'shape'),
