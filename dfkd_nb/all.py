@@ -26,3 +26,4 @@ from .plan import *
 from .report import *
 from .detr_bundle import *
 from .cli import *
+from .detr_cli import *

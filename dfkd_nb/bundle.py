@@ -11,11 +11,11 @@ __all__ = ['WRAPPERS', 'CODE', 'OTHER_NETS', 'PREPARED', 'NOTED', 'FILES_OF_WEIG
            'memorisation', 'audit_of', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place', 'distinct_names',
            'Said', 'read_as', 'FileSaid', 'ImagesSaid', 'BudgetSaid', 'Card', 'StudentCard', 'SaidOpen', 'RunSaid',
            'ResultSaid', 'outline', 'patches_of', 'heaviest', 'whole_weights', 'made_by', 'training_set', 'measured_on',
-           'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card', 'save_bundle', 'open_card', 'undamaged',
-           'listed_parts', 'must_agree', 'Bundle', 'wild_folder', 'wild_source', 'make_source', 'held_back',
-           'WithoutData', 'match_classes', 'in_colour', 'check_generator', 'is_auto', 'candidates_for', 'compress',
-           'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from', 'card_student', 'save_student',
-           'load_student', 'gan_size']
+           'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card', 'save_bundle', 'open_card', 'task_of',
+           'undamaged', 'listed_parts', 'must_agree', 'Bundle', 'wild_folder', 'wild_source', 'make_source',
+           'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator', 'is_auto', 'candidates_for',
+           'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from', 'card_student',
+           'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
@@ -105,10 +105,14 @@ def read_weights(path:str|Path, # A `.safetensors`, a PyTorch file of tensors, o
     path = Path(path)
     return _shards(path) if path.name.endswith('.index.json') else unwrapped(_tensors_of(path))
 
+def _tree_of(path):
+    "The tensors of a safetensors file, which may be the weights of a run of ours"
+    return load_tree(path) if 'tree' in tensor_header(path)[0] else read_tensors(path)
+
 def _tensors_of(path):
     "The tensors of one file, by the names that it gives them"
     if not _exists(path): raise FileNotFoundError(f'there is no file {path}')
-    try: tree = read_tensors(path) if path.suffix == '.safetensors' else _torch_file(path)
+    try: tree = _tree_of(path) if path.suffix == '.safetensors' else _torch_file(path)
     except ValueError as e: raise ValueError(f'{e} (damaged?)') from None
     except Exception as e:
         raise ValueError(f'{path} holds more than tensors, or is damaged ({type(e).__name__}): '
@@ -1137,6 +1141,15 @@ def open_card(path, schema, what):
                          f"{FORMAT}: upgrade dfkd_nb")
     read_as(schema, card, path)
     return card
+
+# %% ../nbs/12_your_teacher.ipynb #783ce18e
+def task_of(folder:str|Path, # A bundle or a student
+            card:str='card.yaml', # The name of its card
+           ) -> str: # classification or detection
+    "What a folder is for, as its card says"
+    try: said = read_yaml(local_path(folder)/card, most=3<<19, depth=8)
+    except (ValueError, OSError): said = None
+    return 'detection' if isinstance(said, dict) and said.get('task') == 'detection' else 'classification'
 
 # %% ../nbs/12_your_teacher.ipynb #ac4d07d3
 def undamaged(path, files, card):

@@ -6,7 +6,7 @@
 __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPELT', 'LAYOUTS', 'FLAT', 'LEFT_OUT', 'DETRS',
            'DETECTORS', 'WEIGHTS', 'DetectorRun', 'silhouette', 'sky', 'scene', 'CocoImage', 'CocoCategory',
            'CocoAnnotation', 'parse_coco', 'head_of', 'turn_box', 'read_coco', 'write_coco', 'DetectionData',
-           'check_boxes', 'pack_boxes', 'draw_set', 'places_of', 'splits_in', 'find_split', 'get_detection',
+           'check_boxes', 'pack_boxes', 'draw_set', 'places_of', 'splits_in', 'spelt_in', 'find_split', 'get_detection',
            'get_frames', 'plot_boxes', 'unpack_boxes', 'Attend', 'Layer', 'sine_position', 'Residual', 'cell_centres',
            'pool_tokens', 'Head', 'SelectDetr', 'Detector', 'create_detector', 'giou', 'costs', 'match_layers', 'match',
            'set_loss', 'detect', 'mean_ap', 'same_class_iou', 'precision_recall', 'augment_boxes', 'BoxAugment',
@@ -586,6 +586,11 @@ def places_of(split:str, # train, val or test
 def splits_in(folder:Path) -> list: # Of train, val, test
     "The splits that a folder has annotations of, in any of `LAYOUTS`"
     return [s for s in SPELT if any((folder/j).exists() for j,_ in places_of(s))]
+
+# %% ../nbs/08_detr.ipynb #b332b9a2
+def spelt_in(folder:Path, split:str) -> str: # Such as 'valid'
+    "What a split is called in a folder that has it"
+    return next(n for n in SPELT[split] if any((folder/j).exists() for j,_ in places_of(split, names=(n,))))
 
 # %% ../nbs/08_detr.ipynb #15e587e9
 def find_split(folder:Path,

@@ -321,8 +321,8 @@ def _detector_card(runs, licence, audit, note, judged, budget, files):
     classes = list(r['teacher']['params']['classes'])
     wrong = scene_faults(judged, classes) if judged else []
     first = {'warning': f"the generator of this bundle failed: {'; '.join(wrong)}"} if wrong else {}
-    return {**first, 'format': FORMAT, 'task': 'detection', 'made_by': made_by(), 'licence': licence, 'classes': classes,
-            'teacher': detector_told(r['teacher']), 'read_to_make_it': {k: x['images_read'] for k,x in r.items()},
+    return {**first, 'format': FORMAT, 'task': 'detection', 'made_by': made_by(),
+            'licence': licence, 'classes': classes, 'teacher': detector_told(r['teacher']), 'read_to_make_it': {k: x['images_read'] for k,x in r.items()},
             'memorisation': audit, 'judgement': judged, 'note': ' '.join([NOTE]*('generator' in r) + [note]*bool(note)),
             **budget_entry(budget), 'files': files}
 
@@ -518,7 +518,7 @@ def check_pair(bundle:DetectorBundle,
     T, S = load_detector(bundle.teacher), create_detector(student, len(bundle.classes)).eval()
     if n_params(S) >= n_params(T):
         raise ValueError(f'the student {student} ({n_params(S):,} parameters) is no smaller than the teacher '
-                         f'({n_params(T):,}): choose a smaller one, of {", ".join(DETECTORS)}')
+                         f'({n_params(T):,}): choose a smaller one, such as detr_micro')
     require_memory(2000*math.prod(shape[1:]), f'a batch of 32 frames of {pixels}', 'take smaller frames: size')
     for model in (T, S): answers_of(model, shape)
     return [('teacher', f'{T.name}, {n_params(T):,} parameters, {len(bundle.classes)} classes'),
