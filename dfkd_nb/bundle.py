@@ -347,6 +347,9 @@ def todays_names(net:torch.nn.Module, # Of transformers; may be a sketch
                 ) -> dict:
     "A state dict of Hugging Face in the names that this version of transformers gives: files bear older ones"
     import transformers
+    def is_whole(k, t): return t.ndim > 0 and not t.is_floating_point() and not k.endswith(('ids', 'index'))
+    whole = next((k for k,t in state.items() if is_whole(k, t)), None)
+    if whole: raise ValueError(f'{whole[:80]} holds whole numbers, and weights are floats: its file is of another kind')
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -322,7 +322,8 @@ def _detector_card(runs, licence, audit, note, judged, budget, files):
     wrong = scene_faults(judged, classes) if judged else []
     first = {'warning': f"the generator of this bundle failed: {'; '.join(wrong)}"} if wrong else {}
     return {**first, 'format': FORMAT, 'task': 'detection', 'made_by': made_by(),
-            'licence': licence, 'classes': classes, 'teacher': detector_told(r['teacher']), 'read_to_make_it': {k: x['images_read'] for k,x in r.items()},
+            'licence': licence, 'classes': classes, 'teacher': detector_told(r['teacher']),
+            'read_to_make_it': {k: x['images_read'] for k,x in r.items()},
             'memorisation': audit, 'judgement': judged, 'note': ' '.join([NOTE]*('generator' in r) + [note]*bool(note)),
             **budget_entry(budget), 'files': files}
 
@@ -456,9 +457,9 @@ def best_frames(bundle:DetectorBundle,
         wrong = scene_faults(judged, bundle.classes)
         if not wrong:
             return frame_source(bundle, 'gan'), f"gan: the teacher finds {judged['found']:.0%} of what was asked for"
-    try: source, share = frame_source(bundle, 'teacher', root, **inversion), 0.
+    try: source = frame_source(bundle, 'teacher', root, **inversion)
     except NoneRecognised: source = None
-    if source is not None: share = source.run.result['metrics']['recognised']
+    share = 0. if source is None else source.run.result['metrics']['recognised']
     why = f'no generator ({wrong[0]}), and of inverted objects {share:.0%} are recognised'
     if share < RECOGNISED: return frame_source(bundle, 'drawn'), f'drawn: {why}'
     return source, f'teacher: {why}'
@@ -537,6 +538,8 @@ def compress_detector(bundle:DetectorBundle,
     "A small detector from a bundle, without the data"
     check_arguments(compress_detector, dict(bundle=bundle, student=student, data=data, rounds=rounds))
     check_arguments(distill_detr, kw, 'compress_detector')
+    odd = next((k for k in kw if k not in inspect.signature(distill_detr).parameters), None)
+    if odd: raise ValueError(f'compress_detector: {odd} is no setting of distill_detr')
     if not isinstance(source, str) and not hasattr(source, 'sample'):
         raise ValueError(f'compress_detector: source must be one of {", ".join(FRAME_SOURCES)}, or a source of frames')
     check_pair(bundle, student)

@@ -122,8 +122,8 @@ def _make_detector_bundle(a, out, root, picture, detector, arch, names, shape, d
         judged = judge_scenes(generator, teacher, object_spread(data))
         _tell_judged(a, judged, names, root)
         audit, *near, real = scene_memorisation(generator, data)
-        print(f"memorisation: {audit['too_near']:.1%} of generated objects are nearer to a training object than 99 % of "
-              'those of test frames are (clearly more than 1 % means copying)')
+        print(f"memorisation: {audit['too_near']:.1%} of generated objects are nearer to a training object than 99 % "
+              'of those of test frames are (clearly more than 1 % means copying)')
         draw_nearest(picture, *near, real)
     save_detector_bundle(out, teacher, generator, a.licence, audit, judged=judged, budget=budget)
     made = DetectorBundle(out)
