@@ -150,7 +150,7 @@ def pages(cfg): return {name: graph.read_by(cfg, *of) for name, of in graph.draw
 def test_pages_wait_for_what_they_read():
     p = pages(graph.load('smoke'))
     assert {n for n, jobs in p.items() if not jobs} == {
-        '00_checks', '00_runs', '00a_results', '01_data', '01a_recipes', '02_models'}
+        '00_checks', '00_runs', '00a_results', '01_data', '01a_recipes', '02_models', '07a_detr_hub'}
     of = lambda name: {(nb, d) for nb, d, _ in p[name]}
     assert of('04_gan') == {(nb, 'digits') for nb in ('02a_training', '03_probes', '04_gan')} == of('13_cli')
     many = pages(graph.load('digits'))['04_gan']

@@ -93,7 +93,10 @@ NOTEBOOKS = {       # in the order of their numbers
 
 # The last pass executes each notebook as a page, as soon as all is there that it reads: the results of its own jobs, of
 # those that they need and of those in `reads`, for all seeds of its data set. Other pages need no job, but these:
-EXAMPLES = dict.fromkeys(('11a_sources', '12_your_teacher', '12a_plan', '12b_report', '13_cli'), ('04_gan', 'digits'))
+EXAMPLES = {
+    **dict.fromkeys(('11a_sources', '12_your_teacher', '12a_plan', '12b_report', '13_cli'), ('04_gan', 'digits')),
+    **dict.fromkeys(('12c_your_detector', '13a_cli_detectors'), ('09_detr_distill', 'scenes')),
+}
 PAGE     = .4                       # roughly the minutes of a page on one core
 FIRST    = '02_models'              # the page with the first table: it needs no stage, and is drawn before all else
 TABLES   = 'audit', 'unsaid', 'table*', 'detr_sizes'        # names of the paper's tables, which the screen announces
