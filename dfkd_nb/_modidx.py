@@ -179,6 +179,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.checks._words': ('checks.html#_words', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks.check_arguments': ('checks.html#check_arguments', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks.check_files': ('checks.html#check_files', 'dfkd_nb/checks.py'),
+                                'dfkd_nb.checks.check_settings': ('checks.html#check_settings', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks.check_table': ('checks.html#check_table', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks.check_value': ('checks.html#check_value', 'dfkd_nb/checks.py'),
                                 'dfkd_nb.checks.default_of': ('checks.html#default_of', 'dfkd_nb/checks.py'),

@@ -1430,7 +1430,7 @@ def compress(bundle:Bundle,
         raise ValueError(f'compress: source must be one of {", ".join(SOURCES)}, or an image source, got '
                          f'{type(source).__name__}')
     alone = isinstance(source, str) and source == 'teacher'
-    check_arguments(invert if alone else distill, kw, 'compress')
+    check_settings(invert if alone else distill, kw, 'compress')
     check_value(ImageData|None, data, 'compress: data')
     src = make_source(bundle, source, data is None) if isinstance(source, str) and not alone else source
     shape = bundle.shape if alone else tuple(src.shape)
@@ -1475,9 +1475,7 @@ def steps_asked(**asked # Settings of `distill` and `invert`
 def _compress_best(bundle, student, source, data, root, trial:Count=300, **kw):
     "A student of the source that was chosen; raises `ValueError` for settings of neither training"
     names = {f: set(inspect.signature(f).parameters) for f in (distill, invert)}
-    odd = next((k for k in kw if not any(k in of for of in names.values())), None)
-    if odd: raise ValueError(f'compress: {odd} is no setting of distill, nor of invert')
-    for f in names: check_arguments(f, kw, 'compress')
+    check_settings(tuple(names), kw, 'compress')
     check_value(Count, trial, 'compress: trial')
     if data is not None: data = _fitting_data(data, bundle.shape, bundle.classes)
     n = max(kw.get('n_images', 0), kw.get('drawn', TEACHER_ONLY['drawn']))

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['Count', 'Number', 'Size', 'Seed', 'Rate', 'Weight', 'Positive', 'Share', 'Decay', 'Betas', 'Name', 'OutFile', 'PLAIN',
-           'kind', 'kind_by', 'OneOf', 'one_of', 'check_value', 'check_arguments', 'default_of', 'check_table',
-           'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'short_text', 'parse_json', 'read_json',
-           'read_yaml', 'tensor_header', 'require_stored', 'read_tensors', 'file_hash', 'file_hashes', 'check_files']
+           'kind', 'kind_by', 'OneOf', 'one_of', 'check_value', 'check_arguments', 'check_settings', 'default_of',
+           'check_table', 'NotFinite', 'require_finite', 'open_regular', 'read_text', 'twice', 'short_text',
+           'parse_json', 'read_json', 'read_yaml', 'tensor_header', 'require_stored', 'read_tensors', 'file_hash',
+           'file_hashes', 'check_files']
 
 # %% ../nbs/00_checks.ipynb #ffe83ee4
 import hashlib, inspect, json, math, operator, os, stat, types, typing, zipfile
@@ -214,6 +215,17 @@ def check_arguments(f, # A function with annotations
         elif p.kind == p.VAR_POSITIONAL: checked[key] = check_value(tuple[kind, ...], tuple(given), f'{name}: {key}')
         else: checked[key] = check_value(kind, given, f'{name}: {key}')
     return checked
+
+# %% ../nbs/00_checks.ipynb #5538ed63
+def check_settings(fs, # A function, or several of which one will be called
+                   given:dict, # Settings by name, to be passed on
+                   name:str, # What the caller is called in messages
+                  ):
+    "Raise `ValueError` for a setting that none of the functions takes, or that is not of its kind"
+    fs = fs if isinstance(fs, tuple) else (fs,)
+    odd = next((k for k in given if not any(k in inspect.signature(f).parameters for f in fs)), None)
+    if odd: raise ValueError(f"{name}: {odd} is no setting of {', nor of '.join(f.__name__ for f in fs)}")
+    for f in fs: check_arguments(f, given, name)
 
 # %% ../nbs/00_checks.ipynb #5ec95c31
 def default_of(f, # A function

@@ -537,9 +537,7 @@ def compress_detector(bundle:DetectorBundle,
                      ) -> Run: # Of the student, with `why`: the reason for the source
     "A small detector from a bundle, without the data"
     check_arguments(compress_detector, dict(bundle=bundle, student=student, data=data, rounds=rounds))
-    check_arguments(distill_detr, kw, 'compress_detector')
-    odd = next((k for k in kw if k not in inspect.signature(distill_detr).parameters), None)
-    if odd: raise ValueError(f'compress_detector: {odd} is no setting of distill_detr')
+    check_settings(distill_detr, kw, 'compress_detector')
     if not isinstance(source, str) and not hasattr(source, 'sample'):
         raise ValueError(f'compress_detector: source must be one of {", ".join(FRAME_SOURCES)}, or a source of frames')
     check_pair(bundle, student)
