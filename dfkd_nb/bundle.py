@@ -13,9 +13,9 @@ __all__ = ['WRAPPERS', 'CODE', 'OTHER_NETS', 'PREPARED', 'NOTED', 'FILES_OF_WEIG
            'ResultSaid', 'outline', 'patches_of', 'heaviest', 'whole_weights', 'made_by', 'training_set', 'measured_on',
            'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card', 'save_bundle', 'open_card', 'task_of',
            'undamaged', 'listed_parts', 'must_agree', 'Bundle', 'wild_folder', 'wild_source', 'make_source',
-           'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator', 'is_auto', 'candidates_for',
-           'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from', 'card_student',
-           'save_student', 'load_student', 'gan_size']
+           'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator', 'true_to_card', 'is_auto',
+           'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from',
+           'card_student', 'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
@@ -1377,11 +1377,19 @@ def check_generator(bundle:Bundle, # With a generator
         if a != b and (a is None or b is None or abs(a-b) > near):
             raise ValueError(f'{bundle.path}: its card says of the generator {k} {a}, but measured is {b}: the card '
                              'was altered, or is of another generator; get the bundle anew')
-    wrong = faults(seen, bundle.classes)
+    return seen, true_to_card(bundle, said, faults, seen)
+
+def true_to_card(bundle, # Opened
+                 said:dict, # The judgement on its card
+                 find, # Function of a judgement and names of classes that gives faults
+                 seen:dict, # The judgement that was measured here
+                ) -> list: # Faults
+    "What is wrong with a generator; raises `ValueError` where the card's warning is not that of its judgement"
+    wrong = find(said or seen, bundle.classes)      # of the card: a number near a bound may lie beyond it elsewhere
     if said and bool(wrong) != bool(bundle.card.get('warning')):
         raise ValueError(f"{bundle.path}: its card says {'nothing' if wrong else 'of faults'} of the generator, but "
                          f"{wrong[0] if wrong else 'none was found'}: the card was altered; get the bundle anew")
-    return seen, wrong
+    return wrong
 
 # %% ../nbs/12_your_teacher.ipynb #faca2049
 def is_auto(source) -> bool: return isinstance(source, str) and (source == 'auto' or source.startswith('auto:'))

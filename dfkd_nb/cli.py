@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BOUNDS', 'DETECTOR_BOUNDS', 'DETECTOR_DEFAULTS', 'DEFAULTS', 'NOT_FOR', 'RUNS_OF', 'LONG', 'MARK', 'DRAWN', 'EPILOG',
            'EXAMPLES', 'PATHS', 'MENDABLE', 'OPTIONS', 'TASK', 'bound_of', 'work_of', 'working', 'planned',
-           'found_data', 'existing', 'draw_nearest', 'is_ours', 'pictures_of', 'ending', 'times_of', 'slower', 'answer',
-           'one_line', 'as_object', 'main']
+           'found_data', 'named', 'existing', 'draw_nearest', 'is_ours', 'pictures_of', 'ending', 'times_of', 'slower',
+           'answer', 'one_line', 'as_object', 'main']
 
 # %% ../nbs/13_cli.ipynb #d55b5d33
 import argparse, contextlib, importlib, inspect, io, json, os, re, shutil, sys, tempfile, textwrap, time
@@ -262,13 +262,13 @@ def _data(path, size=None, own=None):
 # %% ../nbs/13_cli.ipynb #530c5e12
 def _is_number(text): return bool(re.fullmatch('[0-9]{1,9}', text))
 
-def _named(text):
+def named(text:str, of=None) -> list: # `of`: an annotation; default: of the classes of a classifier
     "Names of classes as they were typed: how many, or each"
     from dfkd_nb.bundle import ClassNames
     from dfkd_nb.checks import check_value
     names = [c.strip() for c in text.split(',')]
     if _is_number(text): names = [str(i) for i in range(min(int(text), 10**6))]
-    return check_value(ClassNames, names, '--classes')
+    return check_value(of or ClassNames, names, '--classes')
 
 # %% ../nbs/13_cli.ipynb #0a5fbba2
 def _chance(K):
@@ -280,7 +280,7 @@ def _chance(K):
 def _teacher(a):
     "The foreign teacher, and what its network is built from"
     from dfkd_nb.bundle import foreign_teacher
-    K = len(_named(a.classes)) if a.classes and a.data is None else None        # else the weights know
+    K = len(named(a.classes)) if a.classes and a.data is None else None        # else the weights know
     clf, arch = foreign_teacher(a.teacher, a.weights, K, a.mean, a.std, a.channels or 3, a.img_size, a.pool)
     if a.channels and clf.chans and a.channels != clf.chans:
         raise ValueError(f'--channels {a.channels}: the weights are for images of {clf.chans} channel(s): leave it out')
@@ -288,10 +288,10 @@ def _teacher(a):
 
 def _class_names(a, clf, data):
     "The names of the classes, in the order of the teacher's answers"
-    named = data.classes if data is not None else _named(a.classes) if a.classes else None
+    told = data.classes if data is not None else named(a.classes) if a.classes else None
     counted = a.classes is not None and _is_number(a.classes)
-    own = clf.classes and (data is not None or named is None or counted)        # a Hugging Face teacher has its own
-    names = clf.classes if own else named
+    own = clf.classes and (data is not None or told is None or counted)         # a Hugging Face teacher has its own
+    names = clf.classes if own else told
     if names is None:
         raise ValueError(f'{a.teacher} does not say what its classes are called: name them, --classes cat,dog')
     return names
@@ -335,7 +335,7 @@ def _bundle(a):
         raise ValueError('without --data, name the classes: --classes 10, or --classes cat,dog')
     if a.teacher.startswith('hf:'): a.teacher = f"hf:{local_path(a.teacher[3:], '--teacher hf:FOLDER')}"
     if a.weights is not None: a.weights = local_path(a.weights, '--weights')
-    if a.classes is not None: _named(a.classes)
+    if a.classes is not None: named(a.classes)
     inputs = existing(a.data, a.weights, a.teacher.removeprefix('hf:'))
     out = free_place(a.out, '--out', inputs)
     root = work_of(out, a.command, a.work, inputs)
@@ -582,7 +582,7 @@ def _plan_student(s):
 def _schedule(s):
     "The schedule of the same question before, or a new one"
     a = s.a
-    question = [s.bundle.teacher, a.student, s.source, a.minutes, a.images, a.epochs, a.rounds]
+    question = [s.bundle.teacher, a.student, s.source, s.shape, a.minutes, a.images, a.epochs, a.rounds]
     return planned(s.root, question, lambda: _plan_student(s))
 
 def _settle(s):

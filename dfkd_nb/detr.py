@@ -9,9 +9,9 @@ __all__ = ['FLYING', 'Id', 'OneLine', 'Pixels', 'MOST', 'SIDEWAYS', 'MET', 'SPEL
            'check_boxes', 'pack_boxes', 'draw_set', 'places_of', 'splits_in', 'spelt_in', 'find_split', 'get_detection',
            'get_frames', 'plot_boxes', 'unpack_boxes', 'Attend', 'Layer', 'sine_position', 'Residual', 'cell_centres',
            'pool_tokens', 'Head', 'SelectDetr', 'Detector', 'create_detector', 'giou', 'costs', 'match_layers', 'match',
-           'set_loss', 'detect', 'mean_ap', 'same_class_iou', 'precision_recall', 'augment_boxes', 'BoxAugment',
-           'evaluate_detector', 'SetLoss', 'average_precision_on', 'train_detr', 'measured', 'say_crowded',
-           'DetectorSaid', 'described_detector', 'load_detector', 'require_shapes', 'said_of']
+           'set_loss', 'detect', 'ranked', 'mean_ap', 'same_class_iou', 'precision_recall', 'augment_boxes',
+           'BoxAugment', 'evaluate_detector', 'SetLoss', 'average_precision_on', 'train_detr', 'measured',
+           'say_crowded', 'DetectorSaid', 'described_detector', 'load_detector', 'require_shapes', 'said_of']
 
 # %% ../nbs/08_detr.ipynb #ecd576d7
 import hashlib, inspect, json, math, os, re, struct, warnings
@@ -1096,13 +1096,19 @@ def detect(model:Detector,
     model.eval()
     for b in x.split(bs):
         with autocast(pick_dtype(model.width, device), device): o = model(to_unit(b.to(device)))
-        p, boxes = model.scores(o['logits'].float()).cpu(), o['boxes'].float().cpu()
-        n, Q, K = p.shape
-        top = p.flatten(1).topk(min(Q*K, 100), 1)
-        for s, i, bx in zip(*top, boxes):
-            s, i = s[s >= min_score], i[s >= min_score]
-            found.append(dict(scores=s, labels=i % K, boxes=bx[i//K]))
+        found += ranked(model.scores(o['logits'].float()).cpu(), o['boxes'].float().cpu(), min_score)
     model.train(was)
+    return found
+
+def ranked(scores:torch.Tensor, # (n,Q,K) of a detector's classes
+           boxes:torch.Tensor, # (n,Q,4)
+           min_score:float=0., # Score below which a detection is left out
+          ) -> list: # As of `detect`
+    "The hundred best pairs of query and class of each image"
+    K, found = scores.shape[2], []
+    for s, i, b in zip(*scores.flatten(1).topk(min(scores[0].numel(), 100), 1), boxes):
+        s, i = s[s >= min_score], i[s >= min_score]
+        found.append(dict(scores=s, labels=i % K, boxes=b[i//K]))
     return found
 
 # %% ../nbs/08_detr.ipynb #ba33db5e

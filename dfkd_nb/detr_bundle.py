@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['IMAGENET', 'DetectorClasses', 'JUDGED_SCENES', 'DETECTOR_PARTS', 'DETECTOR_RESULTS', 'NOTE', 'FRAME_SOURCES',
-           'DRAWN_KINDS', 'RECOGNISED', 'WITHHELD', 'SCENE_HOW', 'SCENE_EPOCHS', 'usual_shape', 'foreign_detector',
-           'answers_of', 'adopt_detector', 'match_frames', 'objects_of', 'object_spread', 'judge_scenes',
-           'scene_faults', 'scene_memorisation', 'DetectorCard', 'DetectorStudentCard', 'detector_told',
-           'save_detector_bundle', 'DetectorBundle', 'frame_source', 'best_frames', 'check_scenes_judgement',
-           'WithheldFrames', 'check_pair', 'compress_detector', 'save_detector_student', 'load_detector_student',
-           'detector_costs', 'cost_of_frames', 'plan_frames', 'plan_scenes']
+           'DRAWN_KINDS', 'RECOGNISED', 'WITHHELD', 'SCENE_HOW', 'SCENE_EPOCHS', 'usual_shape', 'scaled_shape',
+           'foreign_detector', 'answers_of', 'adopt_detector', 'match_frames', 'objects_of', 'object_spread',
+           'judge_scenes', 'scene_faults', 'scene_memorisation', 'DetectorCard', 'DetectorStudentCard', 'detector_told',
+           'save_detector_bundle', 'DetectorBundle', 'frame_source', 'named_source', 'inverted_or_drawn', 'best_frames',
+           'check_scenes_judgement', 'WithheldFrames', 'check_pair', 'compress_detector', 'save_detector_student',
+           'load_detector_student', 'detector_costs', 'cost_of_frames', 'plan_frames', 'plan_scenes']
 
 # %% ../nbs/12c_your_detector.ipynb #bb466177
 import inspect, math, shutil, time
@@ -39,10 +39,21 @@ def usual_shape(noted:dict, # Of `read_preparation`
                ) -> tuple|None: # (3, H, W); None: nothing is said
     "The size of frames that a detector was prepared for"
     size = noted.get('size')
+    if type(size) is int: size = {'shortest_edge': size}                   # as older files have it
     if not isinstance(size, dict): return None
     h, w, short, long = (size.get(k) for k in ('height', 'width', 'shortest_edge', 'longest_edge'))
-    if type(short) is int: h, w = short, min(4*short//3, long if type(long) is int else 4*short//3)
+    if type(short) is int:
+        long = min(4*short//3, long if type(long) is int else 4*short//3)
+        h, w = min(short, 3*long//4+1), long
     return tuple(check_value(FrameShape, (3, h, w), 'the size of its frames')) if type(h) is type(w) is int else None
+
+def scaled_shape(shape:tuple, # (3, H, W)
+                 size:int|None, # Pixels of the shorter side; None: as it is
+                ) -> tuple: # (3, H, W)
+    "Frames of the same proportions"
+    C, H, W = shape
+    k = (size or min(H, W))/min(H, W)
+    return tuple(check_value(FrameShape, (C, round(k*H), round(k*W)), 'the size of frames'))
 
 # %% ../nbs/12c_your_detector.ipynb #e4cf0c96
 IMAGENET = {'mean': (.485, .456, .406), 'std': (.229, .224, .225)}
@@ -53,7 +64,7 @@ def _detector_said(model, classes):
     if not model.startswith('hf:'):
         check_value(one_of(DETECTORS), model, 'the detector')
         if classes is None: raise ValueError(f'{model}: say how many classes it has, or their names: --classes')
-        return {'model': model, 'arch': {}, 'classes': classes, 'names': None, 'noted': {}}, None
+        return {'model': model, 'arch': {}, 'classes': classes, 'names': None, 'noted': {}, **IMAGENET}, None
     folder = Path(model.removeprefix('hf:'))
     path, said = table_of(folder)
     name, arch = found_arch(said, str(path))
@@ -78,6 +89,11 @@ def _named_as(net, state, weights, model):
     return state
 
 # %% ../nbs/12c_your_detector.ipynb #32be256e
+def _stats(model, name, given, of):
+    "Mean or deviation"
+    if given is None: raise ValueError(f'{model} does not say how its images are normalised: pass mean and std')
+    return check_value(of, list(given), f'{model}: {name}')
+
 def foreign_detector(model:str, # `hf:FOLDER` (with `config.json`), or one of `DETECTORS`
                      weights:str|Path|None=None, # File for `read_weights`; None: the folder's own
                      classes:Few|None=None, # K; default: what the folder says
@@ -89,7 +105,7 @@ def foreign_detector(model:str, # `hf:FOLDER` (with `config.json`), or one of `D
     said, own = _detector_said(model, classes)
     weights, K = weights or own, check_value(Few, said['classes'], f'{model}: the number of its classes')
     if not weights: raise ValueError(f'name the file with the weights of {model}: --weights w.safetensors')
-    stats = {k: check_value(of, list(given or said.get(k) or IMAGENET[k]), f'{model}: {k}')
+    stats = {k: _stats(model, k, given or said.get(k), of)
              for k,given,of in (('mean', mean, _Means), ('std', std, _Deviations))}
     about = DetectorSaid(model=said['model'], classes=[str(i) for i in range(K)], arch=said['arch'] or None, **stats)
     with torch.random.fork_rng(devices=[]), torch.device('meta'): sketch = described_detector(about)
@@ -160,6 +176,7 @@ JUDGED_SCENES = 400 # scenes that a judgement looks at
 
 def objects_of(x:torch.Tensor, labels:torch.Tensor, boxes:torch.Tensor) -> tuple: # Frames as of `DetectionData.read`
     "The objects in frames and what is around them: (uint8 (m,3,32,32), labels (m,))"
+    require_memory(5*4*3*32*32*int((labels >= 0).sum()), f'{int((labels >= 0).sum()):,} objects', 'give fewer frames')
     parts = [crops(to_unit(i), l, b)[:2] for i, l, b in zip(*(t.split(64) for t in (x, labels, boxes)))]
     c, y = (torch.cat(t) for t in zip(*parts))
     return to_bytes(c), y
@@ -186,7 +203,7 @@ def judge_scenes(generator:ScenesRun, # A finished run of `train_scene_generator
     n, right = (torch.bincount(y, minlength=K) for y in (asked, asked[hit]))
     c, y = objects_of(x, labels, boxes)
     unseen = ((n >= 10) & (right == 0)).nonzero()[:, 0].tolist()
-    return {'scenes': len(x), 'found': hit.float().mean().item(), 'unseen': unseen,
+    return {'scenes': len(x), 'found': hit.float().mean().item() if len(hit) else 0., 'unseen': unseen,
             'spread': class_spread(small(c), y), 'real_spread': spread}
 
 def scene_faults(judged:dict, # Of `judge_scenes`
@@ -219,7 +236,6 @@ def scene_memorisation(generator:ScenesRun, # A finished run of `train_scene_gen
 DETECTOR_PARTS = 'teacher', 'generator'
 _Shape3 = Annotated[tuple[Literal[3], Annotated[int, Field(ge=4, le=4096)], Annotated[int, Field(ge=4, le=4096)]],
                     Strict(False)]
-_Part = Annotated[float, Field(ge=0, le=1)]
 
 class _DetectorTold(Said):
     "Of a card: the teacher"
@@ -235,7 +251,7 @@ class _DetectorTold(Said):
 
 class _JudgedScenes(Said):
     scenes: Annotated[int, Field(ge=1, le=10**6)]
-    found: _Part
+    found: Share
     unseen: Annotated[list[Whole], Field(max_length=4096)]
     spread: Annotated[float, Field(ge=0, le=1e6)]
     real_spread: Annotated[float, Field(ge=0, le=1e6)]|None
@@ -311,7 +327,7 @@ def detector_told(result:dict) -> dict: # Of a teacher
     seen = 'whether the teacher has seen them is not known' if adopted else 'which it did not learn from'
     return {'model': result['model'], 'parameters': p['parameters'], 'mean': list(p.get('mean') or IMAGENET['mean']),
             'std': list(p.get('std') or IMAGENET['std']), 'shape': p['shape'],
-            'trained_on': 'unknown' if adopted else result['dataset'],
+            'trained_on': training_set(result),
             'measured_on': f"{n:,} frames of {result['dataset']}, {seen}" if n and metrics else None,
             **{k: metrics[k] for k in ('map', 'map50', 'precision', 'recall') if metrics.get(k) is not None}}
 
@@ -367,7 +383,7 @@ class DetectorBundle:
         _same_detector(self.path, self.card, results)
         for part in has: whole_weights(self.path/part/'weights.safetensors', results[part])
         self.teacher, self.generator = (self._run(part, results) if part in has else None for part in DETECTOR_PARTS)
-        load_detector(self.teacher)
+        _same_size(self.path, load_detector(self.teacher), results['teacher'])
         if self.generator: _fitting_scenes(self)
     def _result(self, part):
         said = read_json(self.path/part/'result.json')
@@ -381,9 +397,7 @@ class DetectorBundle:
     def classes(self): return self.card['classes']
     @property
     def shape(self): # (3, H, W) of the frames that students learn from, where they are not its generator's
-        C, H, W = self.card['teacher']['shape']
-        k = (self.size or min(H, W))/min(H, W)
-        return C, round(k*H), round(k*W)
+        return scaled_shape(self.card['teacher']['shape'], self.size)
     def __repr__(self):
         has = ', '.join(part for part in DETECTOR_PARTS if getattr(self, part))
         licence = ' '.join(self.card['licence'].split())[:80]
@@ -405,6 +419,10 @@ def _same_detector(path, card, r):
     if 'generator' in r:
         must_agree(path, 'the teacher of the generator', r['generator']['config']['teacher']['weights'],
                    r['teacher']['weights'])
+
+def _same_size(path, detector, result):
+    "Raise `ValueError` where a network has more or fewer parameters than its result says"
+    must_agree(path, 'the number of parameters', result['params']['parameters'], n_params(detector.net))
 
 def _fitting_scenes(bundle):
     "Raise `ValueError` where a generator draws other classes than the teacher has, or does not draw"
@@ -434,7 +452,10 @@ def frame_source(bundle:DetectorBundle,
     if what == 'gan':
         if bundle.generator is None:
             raise ValueError(f'{bundle.path} has no generator: use another source, or a bundle made with data')
-        return GanScenes(bundle.generator)
+        scenes = GanScenes(bundle.generator)
+        if tuple(scenes.G.shape) == tuple(shape): return scenes
+        raise ValueError(f'the generator of {bundle.path} draws scenes of {min(scenes.G.shape[1:])} pixels, not of '
+                         f'{min(shape[1:])}: leave size out, or take another source')
     if what == 'teacher': return InvertedScenes(invert_objects(bundle.teacher, shape=shape, root=root, **inversion))
     if what == 'drawn': return AsFrames(DrawnSource(shape, K, image_mean(load_detector(bundle.teacher)), DRAWN_KINDS))
     if what == 'noise': return NoiseFrames(shape)
@@ -446,27 +467,42 @@ def frame_source(bundle:DetectorBundle,
 # %% ../nbs/12c_your_detector.ipynb #a024c0fe
 RECOGNISED = .05 # share of the inverted objects from which they are worth learning from
 
+def named_source(bundle:DetectorBundle,
+                 asked:str='auto', # One of `FRAME_SOURCES`
+                ) -> tuple: # Name; why
+    "The name of a source, `auto` being settled as far as that costs no inversion"
+    if asked != 'auto': return asked, asked
+    if bundle.generator is None: return 'teacher', 'teacher, since the bundle has no generator'
+    judged = check_scenes_judgement(bundle)
+    wrong = scene_faults(judged, bundle.classes)
+    if wrong: return 'teacher', f'teacher, since the generator failed: {wrong[0]}'
+    return 'gan', f"gan, in whose scenes the teacher finds {judged['found']:.0%} of what was asked for"
+
+def inverted_or_drawn(bundle:DetectorBundle,
+                      why:str, # Of `named_source`
+                      root:Path|None=None, # As of `frame_source`
+                      **inversion, # Likewise
+                     ) -> tuple: # Source; why
+    "Scenes of inverted objects; drawn pictures where the teacher recognises hardly any"
+    try: scenes = frame_source(bundle, 'teacher', root, **inversion)
+    except NoneRecognised: scenes = None
+    share = 0. if scenes is None else scenes.run.result['metrics']['recognised']
+    found = f'it recognises {share:.0%} of its inverted objects'
+    if share < RECOGNISED: return frame_source(bundle, 'drawn'), f'drawn ({why}, and {found})'
+    return scenes, f'{why}; {found}'
+
 def best_frames(bundle:DetectorBundle,
                 root:Path|None=None, # As of `frame_source`
                 **inversion, # Likewise
-               ) -> tuple: # Source; why it was taken
+               ) -> tuple: # Source; why
     "The source that `auto` takes"
-    wrong = ['the bundle has none']
-    if bundle.generator is not None:
-        judged = check_scenes_judgement(bundle)
-        wrong = scene_faults(judged, bundle.classes)
-        if not wrong:
-            return frame_source(bundle, 'gan'), f"gan: the teacher finds {judged['found']:.0%} of what was asked for"
-    try: source = frame_source(bundle, 'teacher', root, **inversion)
-    except NoneRecognised: source = None
-    share = 0. if source is None else source.run.result['metrics']['recognised']
-    why = f'no generator ({wrong[0]}), and of inverted objects {share:.0%} are recognised'
-    if share < RECOGNISED: return frame_source(bundle, 'drawn'), f'drawn: {why}'
-    return source, f'teacher: {why}'
+    name, why = named_source(bundle)
+    if name == 'gan': return frame_source(bundle, name), why
+    return inverted_or_drawn(bundle, why, root, **inversion)
 
 def check_scenes_judgement(bundle:DetectorBundle, # With a generator
                            near:Share=.05, # By how much card and measurement may differ
-                          ) -> dict: # Of `judge_scenes`
+                          ) -> dict: # Of `judge_scenes`: the card's, if it has one and it is true
     "Judge a bundle's generator again; raises `ValueError` where its card says something else"
     said = bundle.card.get('judgement') or {}
     seen = judge_scenes(bundle.generator, bundle.teacher, said.get('real_spread'))
@@ -474,11 +510,8 @@ def check_scenes_judgement(bundle:DetectorBundle, # With a generator
         if abs(said[k]-seen[k]) > near:
             raise ValueError(f'{bundle.path}: its card says of the generator {k} {said[k]:.3g}, but measured is '
                              f'{seen[k]:.3g}: the card was altered, or is of another generator; get the bundle anew')
-    wrong = scene_faults(seen, bundle.classes)
-    if said and bool(wrong) != bool(bundle.card.get('warning')):
-        raise ValueError(f"{bundle.path}: its card says {'nothing' if wrong else 'of faults'} of the generator, but "
-                         f"{wrong[0] if wrong else 'none was found'}: the card was altered; get the bundle anew")
-    return seen
+    true_to_card(bundle, said, scene_faults, seen)
+    return said or seen
 
 # %% ../nbs/12c_your_detector.ipynb #e133652e
 WITHHELD = 240 # frames
@@ -541,9 +574,10 @@ def compress_detector(bundle:DetectorBundle,
     if not isinstance(source, str) and not hasattr(source, 'sample'):
         raise ValueError(f'compress_detector: source must be one of {", ".join(FRAME_SOURCES)}, or a source of frames')
     check_pair(bundle, student)
-    inversion, why = {} if rounds is None else {'rounds': rounds}, 'asked for'
+    inversion, why = {'seed': kw.get('seed', 0), **({} if rounds is None else {'rounds': rounds})}, 'asked for'
     if source == 'auto': source, why = best_frames(bundle, root, **inversion)
-    elif isinstance(source, str): source = frame_source(bundle, source, root, **inversion)
+    elif isinstance(source, str):
+        source = frame_source(bundle, source, root, **(inversion if source == 'teacher' else {}))
     n = kw.get('n_images', default_of(distill_detr, 'n_images'))
     require_memory(2*n*math.prod(bundle.shape), f'{n:,} frames', 'take fewer, or smaller ones')
     data = WithheldFrames(bundle.teacher, source) if data is None else match_frames(data, bundle.classes)
@@ -585,10 +619,11 @@ def load_detector_student(path:str|Path, # Folder that `dfkd distill` wrote
     must_agree(path, 'the shape of its frames', list(card['shape']), list(p.shape))
     must_agree(path, 'the number of parameters', card['parameters'], p.parameters)
     must_agree(path, 'the model', card['model'], result['model'])
+    must_agree(path, 'the source', card['source'], result.get('rung'))
     whole_weights(path/'weights.safetensors', result)
     run = Run(result['stage'], {})
     run.path, run.card = path, card
-    load_detector(run)
+    _same_size(path, load_detector(run), result)
     return run
 
 # %% ../nbs/12c_your_detector.ipynb #2200d4a1
@@ -610,7 +645,7 @@ def detector_costs(bundle:DetectorBundle,
     c = {'draw': timed(drawn)/8, 'label': timed(lambda: pseudo_labels(T, some))/8,
          'measure': timed(lambda: mean_ap(detect(S, some), *one, shape[1:], bundle.classes))/8}
     batches = Batches(x, *pseudo_labels(T, x), bs=bs)
-    cb, watch = SetLoss(S.softmax), Stopwatch(batches, 3*timed.keywords['seconds'])
+    cb, watch = SetLoss(S.softmax), Stopwatch(batches, 3*timed.keywords['seconds'], clock=timed.keywords['clock'])
     fit(Trial(), S, watch, cb.loss, lambda model: {}, 1, 1e-3, cbs=[BoxAugment(), cb])
     c['step'] = watch.step
     if not alone: return {**c, 'round': 0.}
@@ -685,7 +720,10 @@ def plan_scenes(teacher:DetectorRun, # A finished detector
     cap, stats = boxes_in_numbers(T, data)
     G, D, batches = new_scene_nets(data, *(a[k] for k in ('arch', 'widths', 'd_widths', 'z', 'axes', 'dropout', 'bs')))
     again = clock()-at                                      # the training begins with the same
-    plain, guided = _scene_step_times(T, G, D, batches, cap, a, timed)
+    with CrossAttention(T) as attention:
+        game = scene_game(G, D, a['arch'], a['lr'], a['betas'], a['ema'])
+        steps = scene_steps(game, SceneGuide(attention, cap, a['probe_batch']), a['lam'])
+        plain, guided = step_times(steps, batches, a['lam'], timed)
     judge = timed(lambda: asked_recall(T, draw_scenes(G, stats, 16)))/16
     def cost(e):
         loop = e*len(batches)*(plain+guided/a['probe_every']) + 5*200*judge
@@ -694,14 +732,3 @@ def plan_scenes(teacher:DetectorRun, # A finished detector
     room = room_in(minutes, gone)
     n = epochs or max(3, largest(lambda e: cost(e).seconds <= room, MANY if minutes else SCENE_EPOCHS))
     return settled(cost(n), minutes, gone)
-
-def _scene_step_times(T, G, D, batches, cap, a, timed):
-    "Seconds of a step, and of what is added to it where the teacher looks"
-    seconds, clock = 3*timed.keywords['seconds'], timed.keywords['clock']
-    plain, guided = (Stopwatch(batches, seconds, clock=clock) for _ in range(2))
-    with CrossAttention(T) as attention:
-        game = scene_game(G, D, a['arch'], a['lr'], a['betas'], a['ema'])
-        steps = scene_steps(game, SceneGuide(attention, cap, a['probe_batch']), a['lam'])
-        play(steps, plain)
-        if a['lam']: play(steps, guided, every=1)
-    return plain.step, max(0., guided.step-plain.step) if a['lam'] else 0.

@@ -93,20 +93,22 @@ def class_box_probes(model:Detector, # In eval mode
                      boxes:torch.Tensor, # (n,M,4)
                      classes:Few, # K
                      bs:Count=64, # Images at a time
+                     some:bool=False, # Whether classes without objects have rows of 0; else they are an error
                     ) -> torch.Tensor: # (K, GRID²)
     "Mean box probe of each class (Eq. 2, with objects for images); raises `ValueError` for a class without objects"
     check_arguments(class_box_probes, {'classes': classes, 'bs': bs})
-    if gone := [k for k in range(classes) if not (labels == k).any()]:
+    there = [k for k in range(classes) if (labels == k).any()]
+    if not some and (gone := sorted({*range(classes)}-{*there})):
         raise ValueError(f"no object of class {', '.join(map(str, gone))}: a class probe needs examples of every class")
     device, parts = next(model.parameters()).device, []
     with CrossAttention(model) as a:
         for b, l, t in zip(x.split(bs), labels.split(bs), boxes.split(bs)):
             parts.append(box_probes(a, to_unit(b.to(device)), l.to(device), t.to(device)))
     p, y = (torch.cat(t) for t in zip(*parts))
-    if gone := [k for k in range(classes) if not (y == k).any()]:
+    if gone := [k for k in there if not (y == k).any()]:
         raise ValueError(f"no query is left for objects of class {', '.join(map(str, gone))}: "
                          'the images hold more objects than the detector has queries')
-    cap = torch.stack([p[y == k].mean(0) for k in range(classes)])
+    cap = torch.stack([p[y == k].mean(0) if k in there else p.new_zeros(GRID**2) for k in range(classes)])
     require_finite(cap, 'class probes of boxes')
     return cap
 
@@ -475,7 +477,7 @@ def boxes_in_numbers(T:Detector, data:DetectionData) -> tuple: # class probes (K
     K = len(data.classes)
     if not T.net.attends: return None, layout_stats(labels, boxes, K)
     some = spread_over(labels, K, 2000)
-    cap = class_box_probes(T, x[some], labels[some], boxes[some], K)
+    cap = class_box_probes(T, x[some], labels[some], boxes[some], K, some=True)      # of others nothing is asked
     return cap.to(pick_device()), layout_stats(labels, boxes, K)
 
 # %% ../nbs/09_detr_distill.ipynb #cf5d3142

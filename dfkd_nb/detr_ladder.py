@@ -107,11 +107,9 @@ class ObjectInversion:
                  steps:int=12, # Of the generator, a round
                  lr:float=2e-3, # Adam's, of the generator; ten times as much for the noise
                  detail:float=.7, # Of `ObjectGenerator`
-                 views:float=1., # Share of the images that is looked at through a random view
                 ):
         device = next(T.parameters()).device
         self.T,self.grounds,self.layouts,self.n,self.steps,self.lr = T,grounds,layouts,n,steps,lr
-        self.views = views
         self.G = ObjectGenerator(len(layouts['share']), detail=detail).to(device)
         self.opt = torch.optim.Adam(self.G.parameters(), lr, betas=(.5, .999))
         self.precision = unscaled_dtype(T.width, device), device
@@ -123,11 +121,9 @@ def loss(self:ObjectInversion,
          labels:torch.Tensor, # (n,M) asked for, −1: none
          boxes:torch.Tensor, # (n,M,4)
         ) -> torch.Tensor: # Scalar
-    "DETR's loss, through a random view for a share of the images"
-    seen = [(x, labels, boxes), augment_boxes(x, labels, boxes)]
-    through = torch.rand(len(x), device=x.device) < self.views
-    x, labels, boxes = (torch.where(through.view(-1, *[1]*(b.ndim-1)), b, a) for a,b in zip(*seen))
-    with autocast(*self.precision): o = self.T(x)
+    "DETR's loss through a random view"
+    v, labels, boxes = augment_boxes(x, labels, boxes)
+    with autocast(*self.precision): o = self.T(v)
     return set_loss(o, labels, boxes, self.T.softmax)['loss']
 
 # %% ../nbs/10a_detr_ladder.ipynb #6fe43f6c
@@ -285,7 +281,6 @@ def invert_objects(run,
                    smallest:Share=.1, # Sides of boxes lie between this …
                    largest:Share=.45, # … and this share of the image's
                    detail:Weight=.7, # How strongly colours differ within an object
-                   views:Share=1., # Of the images, those that the teacher looks at through a random view
                    min_score:Share=.3, # Score from which a detection counts
                    variant:Name='default', # Name in the results
                    seed:Seed=0,
@@ -299,7 +294,7 @@ def invert_objects(run,
     require_memory(64*n_images*math.prod(shape), f'{n_images:,} images at once', 'make n_images smaller')
     grounds = drawn_pictures(500, shape, mean, GROUNDS, seed)
     seed_all('init objects', seed)
-    inversion = ObjectInversion(T, grounds, layouts, n_images, steps, detail=detail, views=views)
+    inversion = ObjectInversion(T, grounds, layouts, n_images, steps, detail=detail)
     bank = ObjectBank()
     for r in run.epochs(rounds, G=inversion.G, opt=inversion.opt, bank=bank):
         objects = inversion.round()

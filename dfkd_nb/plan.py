@@ -7,8 +7,8 @@ __all__ = ['MOST_TIMED', 'FEW', 'IMAGES', 'MANY', 'ENOUGH', 'GUIDES', 'Minutes',
            'Seconds', 'Stopwatch', 'time_steps', 'Schedule', 'in_words', 'largest', 'choose_images', 'choose_rounds',
            'choose_epochs', 'Trial', 'student_step', 'image_costs', 'times_measured', 'cost_of_images', 'round_costs',
            'cost_of_rounds', 'room_in', 'time_for_timing', 'settled', 'plan_student', 'cost_of_choice', 'plan_trials',
-           'generator_costs', 'times_looked', 'cost_of_epochs', 'plan_generator', 'read_plan', 'keep_plan', 'WholeBar',
-           'telling']
+           'generator_costs', 'step_times', 'times_looked', 'cost_of_epochs', 'plan_generator', 'read_plan',
+           'keep_plan', 'WholeBar', 'telling']
 
 # %% ../nbs/12a_plan.ipynb #96fe1935
 import inspect, json, math, os, time
@@ -397,13 +397,21 @@ def generator_costs(clf:Classifier, # Teacher, as it was given
 
 def _steps_of(game, guide, batches, how, timed):
     "Seconds of a step, and of what is added to it where the teacher looks"
-    seconds, clock = timed.keywords['seconds'], timed.keywords['clock']
-    plain, guided = (Stopwatch(batches, 3*seconds, clock=clock) for _ in range(2))
     with guide:
-        steps = game_steps(game, guide, how['lam'], how['augment'])
-        play(steps, plain)
-        if how['lam']: play(steps, guided, every=1)
-    return {'plain': plain.step, 'guided': max(0., guided.step-plain.step) if how['lam'] else 0.}
+        plain, guided = step_times(game_steps(game, guide, how['lam'], how['augment']), batches, how['lam'], timed)
+    return {'plain': plain, 'guided': guided}
+
+def step_times(steps:tuple, # Plain step, guided step
+               batches, lam:float, # Of the game; λ
+               timed, # `time_steps`, but for the step
+              ) -> tuple: # Seconds of a plain step, and of what guidance adds to it
+    "How long the steps of a game take"
+    seconds, clock = 3*timed.keywords['seconds'], timed.keywords['clock']
+    plain, guided = (Stopwatch(batches, seconds, clock=clock) for _ in range(2))
+    play(steps, plain)
+    if not lam: return plain.step, 0.
+    play(steps, guided, every=1)
+    return plain.step, max(0., guided.step-plain.step)
 
 # %% ../nbs/12a_plan.ipynb #7932dc44
 def times_looked(epochs:int) -> int:

@@ -69,6 +69,22 @@ def test_the_three_families(name, tmp_path, tried):
     torch.testing.assert_close(c['logits'], a['logits'], atol=1e-5, rtol=1e-4)
     tried(f'a {name} of transformers', f"{run.result['params']['parameters']:,} parameters, the same answers")
 
+@pytest.mark.parametrize('change', [dict(num_denoising=0), dict(freeze_backbone_batch_norms=False)])
+def test_settings_that_decide_which_weights_there_are(change, tmp_path, tried, monkeypatch):
+    monkeypatch.setitem(SMALL, 'rt_detr', {**SMALL['rt_detr'], **change})
+    theirs = saved('rt_detr', tmp_path/'f')
+    mine, _ = foreign_detector(f'hf:{tmp_path/"f"}')
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad(): torch.testing.assert_close(mine(x)['logits'], theirs(pixel_values=x).logits, atol=1e-5, rtol=1e-4)
+    tried(f'an RT-DETR with {change}', 'the same answers')
+
+@pytest.mark.parametrize('change, says', [(dict(eval_size=640), 'eval_size is set'),
+                                          (dict(encoder_hidden_dim=36), 'encoder_hidden_dim must be a multiple')])
+def test_other_rt_detrs(change, says, tmp_path, tried):
+    saved('rt_detr', tmp_path/'f')
+    where = config(tmp_path/'f', tmp_path/'g', lambda said: said.update(change))
+    tried.refused(f'an RT-DETR with {change}', lambda: foreign_detector(where), says)
+
 def test_its_preparation(tmp_path):
     saved('rt_detr', tmp_path/'f', size={'height': 320, 'width': 320})
     mine, _ = foreign_detector(f'hf:{tmp_path/"f"}')
@@ -182,6 +198,13 @@ def test_preparations(folder, tmp_path, tried):
         file.write_text(json.dumps(said))
         tried.refused(what, lambda: foreign_detector(f'hf:{tmp_path/"f"}'), says)
 
+def test_no_preparation(tmp_path, tried):
+    saved('rt_detr', tmp_path/'f')
+    next((tmp_path/'f').glob('*processor*')).unlink()
+    where = f'hf:{tmp_path/"f"}'
+    tried.refused('a folder that does not say how images are prepared', lambda: foreign_detector(where), 'pass mean and std')
+    assert foreign_detector(where, mean=[0.]*3, std=[1.]*3)[0].usual is None
+
 def test_sizes_that_say_nothing():
     for noted in ({}, {'size': 5}, {'size': {'height': 'x', 'width': 3}}, {'size': {'longest_edge': 9}}):
         assert usual_shape(noted) is None
@@ -263,6 +286,7 @@ def test_cards(what, change, says, bundle, tried):
     ('a pretrained backbone', lambda r: r['params']['arch']['backbone'].update(pretrained_cfg={}), 'not known'),
     ('a network of 10^9 layers', lambda r: r['params']['arch']['config'].update(encoder_layers=10**9), 'encoder_layer'),
     ('a network of more layers', lambda r: r['params']['arch']['config'].update(encoder_layers=3), 'another architect'),
+    ('another number of parameters', lambda r: r['params'].update(parameters=7), 'contradicts itself'),
     ('weights of another run', lambda r: r.update(weights='0'*64), 'not the weights'),
     ('a stage of another kind', lambda r: r.update(stage='teacher'), 'stage'),
     ('no classes', lambda r: r['params'].pop('classes'), 'classes'),
@@ -270,8 +294,9 @@ def test_cards(what, change, says, bundle, tried):
 ])
 def test_results(what, change, says, bundle, tried):
     result(bundle, change)
-    model = json.loads((bundle/'teacher'/'result.json').read_text()).get('model')
-    redo(bundle, lambda c: c['teacher'].update(model=model))
+    said = json.loads((bundle/'teacher'/'result.json').read_text())
+    told = {'model': said.get('model'), 'parameters': said['params'].get('parameters')}
+    redo(bundle, lambda c: c['teacher'].update(told))
     tried.refused(what, lambda: DetectorBundle(bundle), says)
 
 def test_damage(bundle, tried):
@@ -314,7 +339,7 @@ def test_a_teacher_that_sees_nothing(bundle, runs, tried):
     tried.refused('drawn pictures for a teacher that sees nothing',
                   lambda: WithheldFrames(b.teacher, frame_source(b, 'drawn')), 'finds nothing in 80 withheld frames')
     source, why = best_frames(b, runs, rounds=1)
-    assert source.rung == 'drawn' and 'of inverted objects 0% are recognised' in why
+    assert source.rung == 'drawn' and 'it recognises 0% of its inverted objects' in why
     tried('auto, for a teacher that recognises none of its objects', why)
 
 def test_pairs(bundle, tried):
@@ -341,6 +366,7 @@ def test_students(student, tmp_path, tried):
                                ('a model that is none', lambda c: c.update(model='x'), 'model'),
                                ('other classes', lambda c: c.update(classes=['a', 'b']), 'contradicts itself'),
                                ('another task', lambda c: c.update(task='x'), 'not for detection'),
+                               ('a source that it is not from', lambda c: c.update(source='real'), 'contradicts itself'),
                                ('no weights', lambda c: c['files'].pop('weights.safetensors'), 'does not list')):
         shutil.copytree(student, path := tmp_path/what)
         redo(path, change, 'student.yaml')
