@@ -248,7 +248,7 @@ def test_int8_and_raw_are_compared(home, tmp_path, capsys, monkeypatch):
         assert 0 < found['max_difference'] < off
         assert set(found['ms']) == ({'float32', 'int8'} if '--int8' in more else set())
     for took, said in (({'float32': 1., 'int8': 2.}, True), ({'float32': 2., 'int8': 1.}, False)):
-        monkeypatch.setattr('dfkd_nb.cli._times_of', lambda files, took=took: took)
+        monkeypatch.setattr('dfkd_nb.cli.times_of', lambda files, took=took: took)
         assert main(['export', str(home/'student'), '--int8', '--out', str(tmp_path/f'{said}.onnx')]) == 0
         assert ('int8 is slower than float32' in capsys.readouterr().out) == said
 
