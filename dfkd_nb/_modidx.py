@@ -780,6 +780,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'dfkd_nb.detr_hub._from_hub': ('detr_hub.html#_from_hub', 'dfkd_nb/detr_hub.py'),
                                   'dfkd_nb.detr_hub._known': ('detr_hub.html#_known', 'dfkd_nb/detr_hub.py'),
                                   'dfkd_nb.detr_hub.arch_of': ('detr_hub.html#arch_of', 'dfkd_nb/detr_hub.py'),
+                                  'dfkd_nb.detr_hub.as_grids': ('detr_hub.html#as_grids', 'dfkd_nb/detr_hub.py'),
                                   'dfkd_nb.detr_hub.attends': ('detr_hub.html#attends', 'dfkd_nb/detr_hub.py'),
                                   'dfkd_nb.detr_hub.check_arch': ('detr_hub.html#check_arch', 'dfkd_nb/detr_hub.py'),
                                   'dfkd_nb.detr_hub.check_heads': ('detr_hub.html#check_heads', 'dfkd_nb/detr_hub.py'),

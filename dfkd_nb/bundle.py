@@ -348,6 +348,11 @@ def todays_names(net:torch.nn.Module, # Of transformers; may be a sketch
     "A state dict of Hugging Face in the names that this version of transformers gives: files bear older ones"
     import transformers
     def is_whole(k, t): return t.ndim > 0 and not t.is_floating_point() and not k.endswith(('ids', 'index'))
+    own = net.state_dict()
+    other = next((k for k in own if k in state and own[k].shape != state[k].shape), None)
+    if other is not None:
+        raise ValueError(f'the weights do not fit: {other} is {tuple(state[other].shape)}, should be '
+                         f'{tuple(own[other].shape)}')
     whole = next((k for k,t in state.items() if is_whole(k, t)), None)
     if whole: raise ValueError(f'{whole[:80]} holds whole numbers, and weights are floats: its file is of another kind')
     level = transformers.logging.get_verbosity()
@@ -703,6 +708,10 @@ def free_place(path:str|Path, # Folder, or file, that shall be written
     if len(os.fsencode(path.name)) > most or len(os.fsencode(path)) > whole:
         raise ValueError(f'{what}: the name {path.name[:40]}… is too long: choose a shorter one')
     for other in inputs: keep_apart(path, other, what)
+    around = next((p for p in path.parents for card in ('card.yaml', 'student.yaml') if os.path.lexists(p/card)), None)
+    if around is not None:
+        raise ValueError(f'{what}: {path} lies inside {around}, a bundle or a student, which holds its own files '
+                         'alone: name a place outside of it')
     try: there = os.path.lexists(path) and ('link' if path.is_symlink() else 'folder' if path.is_dir() else 'file')
     except OSError as e: raise ValueError(f'{what}: {path} cannot be used ({e.strerror})') from None
     if there == 'link': raise ValueError(f'{what}: {path} is a link: name a place of its own')

@@ -31,7 +31,10 @@ BOUNDS = { # command: option -> whose argument it is, or an annotation
     'fid': {'dims': Literal[64, 192, 768, 2048]},
     'sample': {'n': 'checks:Count'},
 }
-DETECTOR_BOUNDS = {'bundle': {'size': 'checks:Size', 'epochs': 'checks:Count'}} # of detectors, where it is another
+DETECTOR_BOUNDS = { # of detectors, where it is another
+    'bundle': {'size': 'detr_bundle:FrameSide', 'epochs': 'checks:Count'},
+    **dict.fromkeys(('distill', 'evaluate', 'export'), {'size': 'detr_bundle:FrameSide'}),
+}
 
 # %% ../nbs/13_cli.ipynb #8330b3dc
 DETECTOR_DEFAULTS = {'distill': dict(lr=2e-3)} # of detectors, where it is another
@@ -914,7 +917,7 @@ def _for_all(p, unsaid):
 def _command(subs, name, f, text):
     s = subs.add_parser(name, help=text, description=textwrap.fill(text[0].upper()+text[1:]+'.', 79),
                         formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f'example:\n  {EXAMPLES[name]}')
-    s.set_defaults(f=f)
+    s.set_defaults(f=f, detects=False)
     _for_all(s, argparse.SUPPRESS)
     def option(flag, text, **kw):
         default = DEFAULTS.get(name, {}).get(flag.lstrip('-'))
@@ -1053,7 +1056,9 @@ def _of_system(e):
 # %% ../nbs/13_cli.ipynb #b2ee6221
 OPTIONS = { # words of the library -> what the command calls them
     'pass size=…': 'give --size', 'take a smaller size': 'take a smaller --size', 'n_images is': '--images is',
-    'minutes is': '--minutes is',
+    'minutes is': '--minutes is', 'take fewer images': 'take fewer --images', 'leave size out': 'leave --size out',
+    'name them by annotations=, images=, splits=': 'name its files so',
+    'or smaller ones (shortest)': 'or a smaller --size',
     'pass mean and std': 'give --mean and --std', 'pass its path as weights=': 'name it with --inception',
 }
 

@@ -741,6 +741,9 @@ def get_frames(name:str|Path='scenes', # 'scenes', or a folder (here or under `D
     for split,(file, images) in _measured_places(folder).items():
         files[split], read[split] = file, read_coco(file, images)
     used = {c[l] for rs, c, _ in read.values() for r in rs for l in r['labels']}
+    if not used:
+        n = len(read['test'][0])
+        _fail(files['test'], f'there is no object in its {n} images: nothing can be measured there')
     classes = [c for c in dict.fromkeys(c for _, cs, _ in read.values() for c in cs) if c in used]
     for rs, c, _ in read.values():
         for r in rs: r['labels'] = [classes.index(c[l]) for l in r['labels']]

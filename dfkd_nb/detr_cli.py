@@ -74,6 +74,9 @@ def _teacher_of(a, names, data):
     ours = not a.detector.startswith('hf:')
     K = len(names) if names else len(data.classes) if ours and data is not None else None
     detector, arch = foreign_detector(a.detector, a.weights, K, a.mean, a.std)
+    if names and detector.classes and names != detector.classes and not a.classes.strip().isdigit():
+        some = ', '.join(detector.classes[:5])
+        raise ValueError(f'{a.detector} says itself what its classes are called ({some}, …): leave --classes out')
     return detector, arch, detector.classes or names
 
 # %% ../nbs/13a_cli_detectors.ipynb #e0f258ff

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['Few', 'Layers', 'TIMM_BACKBONES', 'HUB', 'FAMILIES', 'FOREIGN', 'Levels', 'CONFIGS', 'BACKBONES', 'thaw',
            'HubBackbone', 'HubArch', 'hub_arch', 'check_heads', 'arch_of', 'HubDetr', 'freeze_stem', 'count', 'attends',
-           'found_arch', 'check_arch', 'sketch_detector', 'FoundDetector']
+           'found_arch', 'check_arch', 'sketch_detector', 'as_grids', 'FoundDetector']
 
 # %% ../nbs/07a_detr_hub.ipynb #bf5fe90c
 import re
 from pathlib import Path
 from typing import Annotated, Literal
-import torch
+import torch, torch.nn.functional as F
 from pydantic import BaseModel, Field, ValidationError
 from torch import nn
 from .checks import *
@@ -283,6 +283,11 @@ def sketch_detector(model:str, # One of `FOREIGN`
     return net
 
 # %% ../nbs/07a_detr_hub.ipynb #76f1ac75
+def as_grids(x:torch.Tensor) -> torch.Tensor: # (n,3,H,W)
+    "Frames whose sides are multiples of 32"
+    size = [max(32, 32*round(s/32)) for s in x.shape[-2:]]
+    return x if size == list(x.shape[-2:]) else F.interpolate(x, size, mode='bilinear', align_corners=False)
+
 class FoundDetector(nn.Module):
     "A detector of transformers that was trained elsewhere, as a teacher: it answers in eval mode, and is not trained"
     def __init__(self,
@@ -295,10 +300,11 @@ class FoundDetector(nn.Module):
         self.net = _foreign_net(model, classes, arch)
         _, self.softmax = FAMILIES[model.removeprefix('hf:')]
         cfg = self.net.config
-        self.attends = attends(model)
+        self.attends, self.of_grids = attends(model), model == 'hf:rt_detr'
         self.width = cfg.d_model if self.attends else 0
         self.queries = cfg.two_stage_num_proposals if getattr(cfg, 'two_stage', False) else cfg.num_queries
     def forward(self, x): # (n,3,H,W) -> logits (n,Q,K or K+1), boxes (n,Q,4), no `aux`
+        if self.of_grids: x = as_grids(x)
         with torch.autocast(x.device.type, enabled=self.attends and torch.is_autocast_enabled(x.device.type)):
             o = self.net(pixel_values=x if self.attends else x.float())
         return dict(logits=o.logits, boxes=o.pred_boxes, aux=[])
