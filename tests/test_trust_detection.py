@@ -650,6 +650,17 @@ def test_generators(what, arch, says, tried):
     run.stage, run.weights = 'detr_generator', {'generator': {}, 'stats': {}}
     tried.refused(f'a generator of scenes whose result says {what}', lambda: GanScenes(run), says)
 
+@pytest.mark.parametrize('what, name, value, says', [
+    ('whole numbers', 'count', torch.tensor([0, 1, 2]), 'are no floats'),
+    ('true and false', 'share', torch.tensor([True, True]), 'are no floats'),
+    ('ten thousand objects in an image', 'count', torch.full((10**4,), 1e-4), 'up to 9,999 objects'),
+    ('no image', 'count', torch.ones(1), 'are not those of'),
+    ('an object that is not there', 'count', torch.tensor([0., -1.]), 'negative'),
+    ('a size of NaN', 'mean', torch.full((2, 4), nan), 'finite|NaN'),
+])
+def test_numbers_of_layouts(what, name, value, says, tried):
+    tried.refused(f'layouts of {what}', lambda: check_layout({**free_layouts(2), name: value}, 2), says)
+
 def test_no_truth(tried):
     def empty(): return torch.zeros(4, 3, 32, 32, dtype=torch.uint8), *NONE
     tried.refused('a teacher where val has no object', lambda: train_detr(toy(val=empty), 'detr_micro', epochs=1),

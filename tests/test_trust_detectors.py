@@ -177,7 +177,7 @@ def turned(state): state['bbox_predictor.layers.0.weight'] = torch.ones(32, 31)
 def whole(state): state['model.input_projection.weight'] = torch.ones(32, 32, 1, 1, dtype=torch.int64)
 
 @pytest.mark.parametrize('damage, says', [(nan, 'not finite|NaN'), (gone, 'does not fit'), (more, 'does not fit'),
-                                          (turned, 'does not fit'), (whole, 'holds whole numbers')])
+                                          (turned, 'do not fit'), (whole, 'holds whole numbers')])
 def test_weights(damage, says, folder, tmp_path, tried):
     shutil.copytree(folder, tmp_path/'f')
     state = load_file(tmp_path/'f'/'model.safetensors')
@@ -198,6 +198,22 @@ def test_preparations(folder, tmp_path, tried):
         said.get('image_processor', said).update(change)
         file.write_text(json.dumps(said))
         tried.refused(what, lambda: foreign_detector(f'hf:{tmp_path/"f"}'), says)
+
+@pytest.mark.parametrize('sides', [(48, 64), (65, 97), (20, 300), (640, 8)])
+def test_frames_of_any_sides(sides, tmp_path, tried):
+    "RT-DETR itself takes multiples of 32"
+    saved('rt_detr', tmp_path/'f')
+    mine, arch = foreign_detector(f'hf:{tmp_path/"f"}')
+    out = adopt_detector(mine, mine.classes, (3, *sides), arch, root=tmp_path/'runs').result['params']['shape']
+    tried(f'an RT-DETR on frames of {sides[0]}×{sides[1]} pixels', f'taken in for frames of {out}')
+
+def test_another_description(folder, runs, tried):
+    detector, arch = foreign_detector(f'hf:{folder}')
+    fewer = {**arch, 'config': {**arch['config'], 'num_queries': 9}}
+    for what, other in (('no description', None), ('a description of another network', fewer),
+                        ('a description of something else', {'x': 1})):
+        args = detector, detector.classes, (3, 64, 64), other
+        tried.refused(what, lambda args=args: adopt_detector(*args, root=runs), 'built again|config|x')
 
 def test_no_preparation(tmp_path, tried):
     saved('rt_detr', tmp_path/'f')
@@ -393,6 +409,20 @@ def test_frames_of_one_set(tmp_path, tried):
     tried.refused('a folder without annotations', lambda: get_frames(tmp_path/'none'), 'there are no annotations')
     tried.refused('no folder', lambda: get_frames(tmp_path/'x'), 'x', FileNotFoundError)
 
+@pytest.mark.parametrize('what, change', [
+    ('no annotations', dict(annotations=[])), ('no classes', dict(annotations=[], categories=[])),
+    ('crowds alone', lambda said: [a.update(iscrowd=1) for a in said['annotations']]),
+    ('no images', dict(images=[], annotations=[])),
+])
+def test_frames_without_objects(what, change, student, tmp_path, tried, capsys):
+    file = frames(tmp_path/'f')/'annotations.json'
+    said = json.loads(file.read_text())
+    change(said) if callable(change) else said.update(change)
+    file.write_text(json.dumps(said))
+    tried.command(f'frames with {what}', ['evaluate', student, '--data', tmp_path/'f'], 'there is no object', capsys)
+    args = ['distill', student.parent/'b', *SHORT, '--data', tmp_path/'f', '--check', '--out', tmp_path/'s']
+    tried.command(f'to measure by: frames with {what}', args, 'there is no object', capsys)
+
 def test_frames_of_other_classes(tmp_path, tried):
     data = get_frames(frames(tmp_path/'one', 20, ['crow', *FLYING[1:]]), 48, 64)
     tried.refused('frames of a class that the teacher lacks', lambda: match_frames(data, list(FLYING)), 'such as crow')
@@ -461,6 +491,19 @@ def test_from_a_folder_to_a_file(student, weights, tmp_path, tried, capsys):
     asked = ['distill', tmp_path/'b', *SHORT, '--check', '--out', tmp_path/'s']
     tried.command('a look at what would be done', asked, 'time: about', capsys, 0)
     assert not (tmp_path/'s').exists()
+
+def test_what_is_found_before_the_work(student, weights, folder, tmp_path, tried, capsys):
+    out = ['--out', tmp_path/'s']
+    asked = ['distill', student.parent/'b', *MICRO, '--source', 'teacher', '--rounds', 1, '--images', 10**8]
+    tried.command('a hundred million frames', [*asked, *out], 'take fewer --images', capsys)
+    tried.command('a look at a hundred million frames', [*asked, '--check', *out], 'take fewer --images', capsys)
+    asked = ['bundle', '--detector', f'hf:{folder}', '--classes', 'a,b,c']
+    tried.command('names beside those of the folder', [*asked, *out], 'leave --classes out', capsys)
+    inside = ['bundle', '--detector', 'detr_tiny', '--weights', weights, '--classes', 4, '--out', weights.parent/'new']
+    tried.command('a bundle within the bundle whose weights are read', inside, 'a bundle or a student', capsys)
+    large = ['evaluate', student, '--data', 'scenes', '--size', 4096]
+    tried.command('frames larger than any', large, '--size must be at', capsys)
+    assert not (tmp_path/'s.work').exists() and DetectorBundle(student.parent/'b')
 
 def test_it_goes_on(student, tmp_path, capsys, monkeypatch):
     "What was stopped between its stages goes on as planned"
