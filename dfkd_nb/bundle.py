@@ -7,15 +7,15 @@ __all__ = ['WRAPPERS', 'CODE', 'OTHER_NETS', 'PREPARED', 'NOTED', 'FILES_OF_WEIG
            'ClassNames', 'Means', 'Deviations', 'Text', 'Whole', 'WeightsHash', 'PARTS', 'FILES', 'RESULTS',
            'GAN_PIXELS', 'FORMAT', 'SOURCES', 'TEACHER_ONLY', 'read_weights', 'unwrapped', 'fit_names', 'own_names',
            'names_agree', 'table_of', 'classes_said', 'read_config', 'read_preparation', 'class_places', 'as_trained',
-           'todays_names', 'finite_weights', 'weights_in', 'foreign_teacher', 'adopt', 'preflight', 'nearest',
-           'memorisation', 'audit_of', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place', 'distinct_names',
-           'Said', 'read_as', 'FileSaid', 'ImagesSaid', 'BudgetSaid', 'Card', 'StudentCard', 'SaidOpen', 'RunSaid',
-           'ResultSaid', 'outline', 'patches_of', 'heaviest', 'whole_weights', 'made_by', 'training_set', 'measured_on',
-           'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card', 'save_bundle', 'open_card', 'task_of',
-           'undamaged', 'listed_parts', 'must_agree', 'Bundle', 'wild_folder', 'wild_source', 'make_source',
-           'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator', 'true_to_card', 'is_auto',
-           'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked', 'student_came_from',
-           'card_student', 'save_student', 'load_student', 'gan_size']
+           'older_names', 'todays_names', 'finite_weights', 'weights_in', 'foreign_teacher', 'adopt', 'preflight',
+           'nearest', 'memorisation', 'audit_of', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place',
+           'distinct_names', 'Said', 'read_as', 'FileSaid', 'ImagesSaid', 'BudgetSaid', 'Card', 'StudentCard',
+           'SaidOpen', 'RunSaid', 'ResultSaid', 'outline', 'patches_of', 'heaviest', 'whole_weights', 'made_by',
+           'training_set', 'measured_on', 'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card',
+           'save_bundle', 'open_card', 'task_of', 'undamaged', 'listed_parts', 'must_agree', 'Bundle', 'wild_folder',
+           'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator',
+           'true_to_card', 'is_auto', 'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked',
+           'student_came_from', 'card_student', 'save_student', 'load_student', 'gan_size']
 
 # %% ../nbs/12_your_teacher.ipynb #d55b5d32
 import contextlib, glob, inspect, json, math, os, re, shutil, tempfile, warnings
@@ -342,17 +342,17 @@ def _with_size(model, classes, arch, state):
     return {**arch, 'img_size': size} if size and size != net.patch_embed.img_size[0] else arch
 
 # %% ../nbs/12_your_teacher.ipynb #dffc9b10
+def older_names(net:torch.nn.Module, state:dict) -> bool:
+    "Whether weights may be a network's under other names: those that both have are of the same shape"
+    own = net.state_dict()
+    return state.keys() != own.keys() and all(own[k].shape == t.shape for k,t in state.items() if k in own)
+
 def todays_names(net:torch.nn.Module, # Of transformers; may be a sketch
                  state:dict, # Tensors by name
                 ) -> dict:
     "A state dict of Hugging Face in the names that this version of transformers gives: files bear older ones"
     import transformers
     def is_whole(k, t): return t.ndim > 0 and not t.is_floating_point() and not k.endswith(('ids', 'index'))
-    own = net.state_dict()
-    other = next((k for k in own if k in state and own[k].shape != state[k].shape), None)
-    if other is not None:
-        raise ValueError(f'the weights do not fit: {other} is {tuple(state[other].shape)}, should be '
-                         f'{tuple(own[other].shape)}')
     whole = next((k for k,t in state.items() if is_whole(k, t)), None)
     if whole: raise ValueError(f'{whole[:80]} holds whole numbers, and weights are floats: its file is of another kind')
     level = transformers.logging.get_verbosity()
@@ -374,8 +374,7 @@ def _fitted(model, classes, arch, state, weights):
     "Weights in the network's names; raises `ValueError` where they do not fit"
     net = sketch(model, classes, arch)
     state = fit_names(net.state_dict(), state)
-    older = model.startswith('hf:') and state.keys() != net.state_dict().keys()
-    if older: state = todays_names(net, unwrapped(state, WRAPPERS))
+    if model.startswith('hf:') and older_names(net, state): state = todays_names(net, unwrapped(state, WRAPPERS))
     unfit = differences(net, state)
     tuned = any('pos' in u or 'norm' in u for u in unfit)
     hint = '; another size or pooling at fine-tuning can be named: --img-size, --pool' if tuned else ''

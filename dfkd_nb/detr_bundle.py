@@ -8,9 +8,9 @@ __all__ = ['FrameSide', 'IMAGENET', 'DetectorClasses', 'JUDGED_SCENES', 'DETECTO
            'usual_shape', 'scaled_shape', 'foreign_detector', 'answers_of', 'adopt_detector', 'match_frames',
            'objects_of', 'object_spread', 'judge_scenes', 'scene_faults', 'scene_memorisation', 'DetectorCard',
            'DetectorStudentCard', 'detector_told', 'save_detector_bundle', 'DetectorBundle', 'frame_source',
-           'named_source', 'inverted_or_drawn', 'best_frames', 'check_scenes_judgement', 'WithheldFrames', 'check_pair',
-           'compress_detector', 'save_detector_student', 'load_detector_student', 'detector_costs', 'cost_of_frames',
-           'plan_frames', 'plan_scenes']
+           'named_source', 'inverted_or_drawn', 'best_frames', 'check_scenes_judgement', 'WithheldFrames',
+           'check_detectors', 'compress_detector', 'save_detector_student', 'load_detector_student', 'detector_costs',
+           'cost_of_frames', 'plan_frames', 'plan_scenes']
 
 # %% ../nbs/12c_your_detector.ipynb #bb466177
 import inspect, math, shutil, time
@@ -84,7 +84,7 @@ def _own(detector):
 def _named_as(net, state, weights, model):
     "Weights by the names that a network has; raises `ValueError` where they are not its own"
     state = fit_names(net.state_dict(), state)
-    if model in FOREIGN and state.keys() != net.state_dict().keys(): state = todays_names(net, state)
+    if model in FOREIGN and older_names(net, state): state = todays_names(net, state)
     if unfit := differences(net, state):
         raise ValueError(f"{weights} does not fit {model} ({'; '.join(unfit[:4])}): choose the detector and the "
                          'classes that it was trained with')
@@ -120,7 +120,8 @@ def foreign_detector(model:str, # `hf:FOLDER` (with `config.json`), or one of `D
     return detector, said['arch']
 
 # %% ../nbs/12c_your_detector.ipynb #84c7fad6
-DetectorClasses = Annotated[list[Word], Field(min_length=1, max_length=4096), AfterValidator(distinct_names)]
+_Names = Annotated[list[Word], Field(min_length=1, max_length=4096)]
+DetectorClasses = kind('DetectorClasses', Annotated[_Names, AfterValidator(distinct_names)])
 
 def answers_of(detector:Detector, shape:tuple) -> dict: # logits, boxes
     "What a detector says of a grey frame; raises `ValueError` where it cannot answer, or not with numbers"
@@ -560,12 +561,12 @@ class WithheldFrames(DetectionData):
 def _some(x, labels, boxes, which): return x[which], labels[which], boxes[which]
 
 # %% ../nbs/12c_your_detector.ipynb #6e448a15
-def check_pair(bundle:DetectorBundle,
+def check_detectors(bundle:DetectorBundle,
                student:one_of(DETECTORS), # Name for `create_detector`
                shape:tuple|None=None, # Of the frames; default: the bundle's
               ) -> list: # Of (what, how it is)
     "Check teacher and student before a long run; raises `ValueError` for what cannot work"
-    check_arguments(check_pair, dict(bundle=bundle, student=student))
+    check_arguments(check_detectors, dict(bundle=bundle, student=student))
     shape = shape or bundle.shape
     pixels = '×'.join(map(str, shape))
     T, S = load_detector(bundle.teacher), create_detector(student, len(bundle.classes)).eval()
@@ -592,7 +593,7 @@ def compress_detector(bundle:DetectorBundle,
     check_settings(distill_detr, kw, 'compress_detector')
     if not isinstance(source, str) and not hasattr(source, 'sample'):
         raise ValueError(f'compress_detector: source must be one of {", ".join(FRAME_SOURCES)}, or a source of frames')
-    check_pair(bundle, student)
+    check_detectors(bundle, student)
     inversion, why = {'seed': kw.get('seed', 0), **({} if rounds is None else {'rounds': rounds})}, 'asked for'
     if source == 'auto': source, why = best_frames(bundle, root, **inversion)
     elif isinstance(source, str):

@@ -164,7 +164,7 @@ def distill_detector(a) -> dict: # What was made
     out = free_place(a.out, '--out', inputs)
     root = work_of(out, a.command, None, inputs)
     bundle = DetectorBundle(path, a.size)
-    checks = check_pair(bundle, a.student)
+    checks = check_detectors(bundle, a.student)
     for what, how in checks: print(f'{what}: {how}')
     name, why = named_source(bundle, a.source)
     source = name if name == 'teacher' else frame_source(bundle, name)

@@ -26,7 +26,8 @@ HOSTILE = [0, -1, 2**31, 10**30, 1e30, .5, -.5, 1.5, math.nan, math.inf, -math.i
            b'x', True, False, None, [], (), {}, [0], [math.nan], (-1, -1), ('a', 'b'), {'a': math.nan},
            np.float32('nan'), np.int64(-1), np.array([1, 2]), Path('x'), object,
            Finished('deploy'), Run('teacher', {'never': 'run'})]
-GIVEN = [Stand(), *map(Finished, ('teacher', 'probes', 'generator', 'detr_teacher')), ['a', 'b'], {'a': 1}, 'a', 1]
+GIVEN = [Stand(), *map(Finished, ('teacher', 'probes', 'generator', 'detr_teacher')), ['a', 'b'], {'a': 1}, 'a', 1,
+         (3, 8, 8)]
 
 def fine(f):
     return {k: next(v for v in GIVEN if takes(p, v)) for k, p in arguments(f).items()

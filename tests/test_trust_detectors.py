@@ -7,7 +7,7 @@ from dfkd_nb.bundle import Bundle, load_student
 from dfkd_nb.cli import main
 from dfkd_nb.deploy import read_card, run_onnx
 from dfkd_nb.detr import FLYING, create_detector, get_detection, get_frames, load_detector, scene, write_coco
-from dfkd_nb.detr_bundle import (DetectorBundle, WithheldFrames, adopt_detector, best_frames, check_pair,
+from dfkd_nb.detr_bundle import (DetectorBundle, WithheldFrames, adopt_detector, best_frames, check_detectors,
                                  compress_detector, foreign_detector, frame_source, load_detector_student,
                                  match_frames, save_detector_bundle, save_detector_student, usual_shape)
 from dfkd_nb.detr_distill import NoiseFrames, distill_detr
@@ -361,8 +361,8 @@ def test_a_teacher_that_sees_nothing(bundle, runs, tried):
 
 def test_pairs(bundle, tried):
     b = DetectorBundle(bundle)
-    tried.refused('a student larger than its teacher', lambda: check_pair(b, 'detr_resnet50'), 'is no smaller')
-    tried.refused('a classifier as a student', lambda: check_pair(b, 'vit_digits_student'), 'student must be one of')
+    tried.refused('a student larger than its teacher', lambda: check_detectors(b, 'detr_resnet50'), 'is no smaller')
+    tried.refused('a classifier as a student', lambda: check_detectors(b, 'vit_digits_student'), 'student must be one of')
     tried.refused('a student that is larger by some', lambda: compress_detector(b, 'detr_micro'), 'is no smaller')
 
 @pytest.fixture(scope='module')
