@@ -318,9 +318,11 @@ class _ScenesParams(SaidOpen):
 class _ScenesConfig(SaidOpen):
     teacher: RunSaid
 
+_SCENES = tuple(f'scene_{arch}' for arch in GANS)
+
 class _ScenesResult(ResultSaid):
     stage: Literal['detr_generator']
-    model: Literal[tuple(f'scene_{arch}' for arch in GANS)]
+    model: Literal[_SCENES]
     params: _ScenesParams
     config: _ScenesConfig
 
