@@ -119,6 +119,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.bundle.open_card': ('your_teacher.html#open_card', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.outline': ('your_teacher.html#outline', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.own_names': ('your_teacher.html#own_names', 'dfkd_nb/bundle.py'),
+                                'dfkd_nb.bundle.packed': ('your_teacher.html#packed', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.patches_of': ('your_teacher.html#patches_of', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.plot_memorisation': ('your_teacher.html#plot_memorisation', 'dfkd_nb/bundle.py'),
                                 'dfkd_nb.bundle.preflight': ('your_teacher.html#preflight', 'dfkd_nb/bundle.py'),

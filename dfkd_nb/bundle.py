@@ -11,7 +11,7 @@ __all__ = ['WRAPPERS', 'CODE', 'OTHER_NETS', 'PREPARED', 'NOTED', 'FILES_OF_WEIG
            'nearest', 'memorisation', 'audit_of', 'plot_memorisation', 'local_path', 'keep_apart', 'free_place',
            'distinct_names', 'Said', 'read_as', 'FileSaid', 'ImagesSaid', 'BudgetSaid', 'Card', 'StudentCard',
            'SaidOpen', 'RunSaid', 'ResultSaid', 'outline', 'patches_of', 'heaviest', 'whole_weights', 'made_by',
-           'training_set', 'measured_on', 'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card',
+           'training_set', 'measured_on', 'images_taken', 'budget_entry', 'sweep', 'assembled', 'write_card', 'packed',
            'save_bundle', 'open_card', 'task_of', 'undamaged', 'listed_parts', 'must_agree', 'Bundle', 'wild_folder',
            'wild_source', 'make_source', 'held_back', 'WithoutData', 'match_classes', 'in_colour', 'check_generator',
            'true_to_card', 'is_auto', 'candidates_for', 'compress', 'choose_for', 'looked_at_for', 'steps_asked',
@@ -1105,6 +1105,16 @@ def write_card(path:Path, card:dict):
     path.write_text(yaml.safe_dump(card, sort_keys=False, allow_unicode=True), encoding='utf-8')
 
 # %% ../nbs/12_your_teacher.ipynb #83981c4e
+def packed(folder:Path, # Of the bundle
+           parts:dict, # name: finished run
+          ) -> dict: # Sizes and hashes of the files, for the card
+    "Copy runs into a bundle, a folder each"
+    for name, run in parts.items():
+        (folder/name).mkdir()
+        for f in FILES: shutil.copyfile(run.path/f, folder/name/f)
+    return file_hashes(folder, [f'{name}/{f}' for name in parts for f in FILES])
+
+# %% ../nbs/12_your_teacher.ipynb #a1b3a3d9
 def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist, or be empty
                 teacher:ClassifierRun, # A finished teacher
                 probes:ProbesRun|None=None, # Its class probes
@@ -1126,10 +1136,7 @@ def save_bundle(out:str|Path, # Folder that shall be the bundle; must not exist,
         if run.stage != name: raise ValueError(f'save_bundle: {name} is a run of the stage {run.stage}')
     if judged is not None: read_as(_Judged, judged, 'save_bundle: judged')
     with assembled(out) as tmp:
-        for name, run in parts.items():
-            (tmp/name).mkdir()
-            for f in FILES: shutil.copyfile(run.path/f, tmp/name/f)
-        files = file_hashes(tmp, [f'{name}/{f}' for name in parts for f in FILES])
+        files = packed(tmp, parts)
         card = _card(parts, classes, licence, audit, note, budget, files)
         write_card(tmp/'card.yaml', _with_judgement(card, judged) if judged else card)
         Bundle(tmp)

@@ -370,10 +370,7 @@ def save_detector_bundle(out:str|Path, # Folder that shall be the bundle; must n
     out = free_place(out, 'the bundle')
     runs = {name: run for name,run in zip(DETECTOR_PARTS, (teacher, generator)) if run}
     with assembled(out) as tmp:
-        for name, run in runs.items():
-            (tmp/name).mkdir()
-            for f in FILES: shutil.copyfile(run.path/f, tmp/name/f)
-        files = file_hashes(tmp, [f'{name}/{f}' for name in runs for f in FILES])
+        files = packed(tmp, runs)
         write_card(tmp/'card.yaml', _detector_card(runs, licence, audit, note, judged, budget, files))
         DetectorBundle(tmp)
     return out
@@ -564,9 +561,9 @@ def _some(x, labels, boxes, which): return x[which], labels[which], boxes[which]
 
 # %% ../nbs/12c_your_detector.ipynb #6e448a15
 def check_detectors(bundle:DetectorBundle,
-               student:one_of(DETECTORS), # Name for `create_detector`
-               shape:tuple|None=None, # Of the frames; default: the bundle's
-              ) -> list: # Of (what, how it is)
+                    student:one_of(DETECTORS), # Name for `create_detector`
+                    shape:tuple|None=None, # Of the frames; default: the bundle's
+                   ) -> list: # Of (what, how it is)
     "Check teacher and student before a long run; raises `ValueError` for what cannot work"
     check_arguments(check_detectors, dict(bundle=bundle, student=student))
     shape = shape or bundle.shape

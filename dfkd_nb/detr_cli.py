@@ -10,6 +10,7 @@ __all__ = ['frames_place', 'frame_sides', 'owners_frames', 'recipients_frames', 
 import os, sys, tempfile
 from pathlib import Path
 import torch
+from torchvision.ops import box_convert
 from .checks import *
 from .runs import *
 from .data import *
@@ -53,10 +54,10 @@ def owners_frames(path:str, shape:tuple|None, size:int|None) -> DetectionData:
     for s in splits: print(f'{folder} has no split {s}: {splits[s]} stands in for it')
     return get_detection(folder, short, long, splits=splits or None)
 
-def recipients_frames(path:str|None, bundle_shape:tuple, classes:list) -> DetectionData|None:
-    "Frames to measure by, in a teacher's classes; None: there are none"
+def recipients_frames(path:str|None, shape:tuple, classes:list, size:int|None=None) -> DetectionData|None:
+    "Frames to measure by, in the classes and sizes of a model; None: there are none"
     if path is None: return None
-    short, long = frame_sides(bundle_shape, None)
+    short, long = frame_sides(shape, size)
     return match_frames(get_frames(frames_place(path) or 'scenes', short, long, size=short), classes)
 
 # %% ../nbs/13a_cli_detectors.ipynb #42350c23
@@ -210,11 +211,11 @@ def evaluate_student(a) -> dict: # What was measured
     "`dfkd evaluate` for a detector"
     run = load_detector_student(a.run)
     shape = tuple(run.card['shape'])
-    short, long = frame_sides(shape, a.size)
+    short, _ = frame_sides(shape, a.size)
     if short != min(shape[1:]):
         print(f'warning: the student was made with frames of {min(shape[1:])} pixels, these are brought to {short}',
               file=sys.stderr)
-    data = match_frames(get_frames(frames_place(a.data) or 'scenes', short, long, size=short), run.card['classes'])
+    data = recipients_frames(a.data, shape, run.card['classes'], a.size)
     found, n = evaluate_detector(load_detector(run), data), len(data.read('test')[0])
     share = {k: found[k] for k in ('map50', 'map', 'precision', 'recall')}
     said = {'mAP@50': share['map50'], 'mAP': share['map'], 'precision': share['precision'], 'recall': share['recall']}
@@ -262,9 +263,9 @@ def sample_scenes(a) -> dict: # What was written
     H, W = x.shape[-2:]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as tmp:
-        corners = [(torch.cat((b[:, :2]-b[:, 2:]/2, b[:, :2]+b[:, 2:]/2), 1)*torch.tensor([W, H, W, H])).tolist()
-                   for b in (t['boxes'] for t in unpack_boxes(labels, boxes))]
-        names = [t['labels'].tolist() for t in unpack_boxes(labels, boxes)]
+        there, pixels = unpack_boxes(labels, boxes), torch.tensor([W, H, W, H])
+        corners = [(box_convert(t['boxes'], 'cxcywh', 'xyxy')*pixels).tolist() for t in there]
+        names = [t['labels'].tolist() for t in there]
         write_coco(Path(tmp)/'frames', 'images', list(x.permute(0, 2, 3, 1).numpy()), names, corners, data.classes)
         (Path(tmp)/'frames'/'images.json').rename(Path(tmp)/'frames'/'annotations.json')
         (Path(tmp)/'frames').rename(out)
