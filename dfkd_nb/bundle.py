@@ -92,9 +92,9 @@ def _shards(index:Path) -> dict:
     for f in files:
         part = _tensors_of(index.parent/f)
         lost = next((k for k in where if where[k] == f and k not in part), None)
-        if lost is not None: raise ValueError(f'{index}: {lost[:80]} is not in {f}')
+        if lost is not None: raise ValueError(f'{index}: {shown(lost)} is not in {f}')
         more = next((k for k in part if where.get(k) != f), None)
-        if more is not None: raise ValueError(f'{index}: {f} holds {more[:80]}, which the index does not say')
+        if more is not None: raise ValueError(f'{index}: {f} holds {shown(more)}, which the index does not say')
         state |= part
     return unwrapped(state)
 
@@ -119,7 +119,7 @@ def _tensors_of(path):
                          'save its state dict with safetensors.torch.save_file') from None
     state = _state_of(tree, path)
     for k,t in state.items():
-        if why := _no_plain_tensor(t): raise ValueError(f'{path}: {k[:80]} {why}')
+        if why := _no_plain_tensor(t): raise ValueError(f'{path}: {shown(k)} {why}')
     return state
 
 # %% ../nbs/12_your_teacher.ipynb #ae0fe483
@@ -146,8 +146,8 @@ def fit_names(want, # Names that the network has
         return short if short in want else k
     names = {k: without_prefix(k) for k in state}
     if (same := twice(names.values())) is not None:
-        both = ', '.join(k[:80] for k,n in names.items() if n == same)
-        raise ValueError(f'two tensors are named {same[:80]} but for a prefix: {both}')
+        both = ', '.join(shown(k) for k,n in names.items() if n == same)
+        raise ValueError(f'two tensors are named {shown(same)} but for a prefix: {both}')
     return {n: state[k] for k,n in names.items()}
 
 # %% ../nbs/12_your_teacher.ipynb #14804e57
@@ -354,7 +354,7 @@ def todays_names(net:torch.nn.Module, # Of transformers; may be a sketch
     import transformers
     def is_whole(k, t): return t.ndim > 0 and not t.is_floating_point() and not k.endswith(('ids', 'index'))
     whole = next((k for k,t in state.items() if is_whole(k, t)), None)
-    if whole: raise ValueError(f'{whole[:80]} holds whole numbers, and weights are floats: its file is of another kind')
+    if whole: raise ValueError(f'{shown(whole)} holds whole numbers, not floats: its file is of another kind')
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -471,7 +471,7 @@ def foreign_teacher(model:str, # One of `MODELS`, timm's names, `torchvision:NAM
 def _stats_of(net, model, mean, std):
     "Mean and deviation as given, else as the library knows them"
     cfg = getattr(net, 'pretrained_cfg', None) or {}
-    if model.startswith('torchvision:'): cfg = {'mean': (.485, .456, .406), 'std': (.229, .224, .225)}
+    if model.startswith('torchvision:'): cfg = IMAGENET
     mean, std = _first_of(mean, cfg.get('mean')), _first_of(std, cfg.get('std'))
     if mean is None or std is None:
         raise ValueError(f'{model} does not say how its images are normalised: pass mean and std, one value a channel')

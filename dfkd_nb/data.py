@@ -6,7 +6,7 @@
 __all__ = ['MOST_CLASSES', 'FORMATS', 'TURNS', 'ENDINGS', 'SYSTEM', 'ARRAYS', 'SPLITS', 'DATASETS', 'AUGMENT', 'to_unit',
            'to_bytes', 'shown', 'as_images', 'as_labels', 'as_names', 'ImageData', 'check_classes', 'memory',
            'require_memory', 'require_file', 'flat_image', 'open_image', 'is_hidden', 'has_ending', 'say_dropped',
-           'list_folder', 'list_images', 'data_root', 'has_splits', 'find_data', 'get_data', 'plot_images',
+           'list_folder', 'list_images', 'data_root', 'say_alike', 'has_splits', 'find_data', 'get_data', 'plot_images',
            'random_affine', 'crop_flip', 'reshaped', 'recoloured', 'erased', 'strong', 'augment', 'RealSource',
            'check_shape', 'NoiseSource']
 
@@ -278,6 +278,7 @@ FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM') # Pillow's names 
 
 def require_file(path):
     "Raises where a path is not a plain file with something in it; looks through links"
+    if not isinstance(path, (str, bytes, os.PathLike)): raise ValueError(f'a file has a path, got {shown(path)}')
     try: s = os.stat(path)
     except (OSError, ValueError) as e:
         if os.path.islink(path): raise FileNotFoundError(f'{shown(path)} is a link to nothing; remove it') from None
@@ -589,6 +590,17 @@ def _class_files(folder, dropped):
                          'add images, or remove the folder')
     return files
 
+# %% ../nbs/01_data.ipynb #ca033b66
+def say_alike(where:str|Path, # What names them
+              classes:list):
+    "Warn of two classes whose names differ in capitals or in their Unicode form alone"
+    seen = {}
+    for name in classes:
+        other = seen.setdefault(unicodedata.normalize('NFKC', name).casefold(), name)
+        if other is not name:
+            warnings.warn(f'{shown(where)}: {ascii(other)} and {ascii(name)} are two classes, though they differ in '
+                          'capitals or Unicode form alone')
+
 # %% ../nbs/01_data.ipynb #efe95f6a
 def _pixels(path, size, channels):
     "A picture as uint8 (size,size) where it is grey, (size,size,3) where it is in colour"
@@ -678,6 +690,7 @@ def _folder(path, size, channels=None):
     files = {s: _class_files(f, dropped) for s,f in splits.items()}
     say_dropped(path, dropped)
     classes = _require_classes(path, files)
+    say_alike(path, classes)
     every = {s: [f for k in classes for f in found[k]] for s,found in files.items()}
     pictures = {s: _read_pictures(splits[s], v, size, channels) for s,v in every.items()}
     if channels is None: channels = 1 if all(p.ndim == 2 for v in pictures.values() for p in v) else 3
@@ -736,13 +749,15 @@ def _one(found, name):
                      'give a file with its ending, or move one away')
 
 # %% ../nbs/01_data.ipynb #96651d4f
+def _no_set(path, files):
+    kinds = ' nor a file '.join(('', *files)) or ', which is what is read here'
+    raise ValueError(f'{shown(path)} is no data set: {"neither" if files else "not"} a folder{kinds}')
+
 def _find_path(path, files, known):
     "What a path means"
     if found := _one(_there(path, files), path): return found
     if os.path.islink(path): raise FileNotFoundError(f'{shown(path)} is a link to nothing')
-    if os.path.exists(path):
-        kinds = ' nor a file '.join(('', *files))
-        raise ValueError(f'{shown(path)} is no data set: neither a folder{kinds}')
+    if os.path.exists(path): _no_set(path, files)
     kind = 'file' if path.suffix.lower() in files else 'folder or file'
     hint = f' (the built-in set {path.name} is called by its name alone)' if path.name in known else ''
     raise FileNotFoundError(f'there is no {kind} {shown(path)}{hint}')
@@ -754,6 +769,7 @@ def _find_name(name, builtin, fetched, root, files):
     found = [f for place in (Path(name), root/name) for f in _there(place, files)]
     sets = [f for f in found if os.path.isfile(f) or _holds_pictures(f)]
     one = _one(sets if sets or known else found, name)
+    if one is None and not known and os.path.exists(name): _no_set(name, files)
     if one is None and not known:
         names = ', '.join((*builtin, *fetched))
         kinds = ''.join(f', any {e}' for e in files)

@@ -479,8 +479,9 @@ def check_boxes(images:torch.Tensor, # uint8 (n,3,H,W)
                 boxes:torch.Tensor, # (n,M,4): cx, cy, w, h in 0…1
                 classes:int, # K
                 name:str='boxes', # What they are called in messages
+                empty:bool=False, # Whether there may be no object at all
                ) -> tuple: # The same
-    "Raise `ValueError` where images, labels and boxes cannot belong together, or there is no object at all"
+    "Raise `ValueError` where images, labels and boxes cannot belong together, or there is no object"
     n, M = labels.shape if labels.ndim == 2 else (len(labels), 0)
     if images.ndim != 4 or images.dtype != torch.uint8 or images.shape[1] != 3:
         raise ValueError(f'{name}: images must be uint8 (n,3,H,W), got {images.dtype} {tuple(images.shape)}')
@@ -488,6 +489,7 @@ def check_boxes(images:torch.Tensor, # uint8 (n,3,H,W)
         raise ValueError(f'{name}: {len(images)} images, labels {tuple(labels.shape)} and boxes {tuple(boxes.shape)} '
                          'do not belong together')
     there = labels >= 0
+    if empty and not there.any(): return images, labels, boxes
     if not there.any():
         raise ValueError(f'{name}: there is no object in its {n} images: nothing can be learnt or measured there')
     if labels.max() >= classes: raise ValueError(f'{name}: labels must be below {classes}, got {labels.max()}')
@@ -962,8 +964,8 @@ class Detector(nn.Module):
     def __init__(self,
                  net:nn.Module, # A `SelectDetr`, `HubDetr` or `FoundDetector`
                  name:str='', # For results
-                 mean:tuple=(.485, .456, .406), # One value a channel (ImageNet's, as the paper has it)
-                 std:tuple=(.229, .224, .225),
+                 mean:tuple=IMAGENET['mean'], # One value a channel (ImageNet's, as the paper has it)
+                 std:tuple=IMAGENET['std'],
                 ):
         super().__init__()
         self.net,self.name,self.softmax,self.width = net,name or type(net).__name__,net.softmax,net.width

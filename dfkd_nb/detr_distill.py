@@ -10,7 +10,8 @@ __all__ = ['GRID', 'AROUND', 'CONTEXT', 'Three', 'ScenesRun', 'MOST_OBJECTS', 'C
            'boxes_in_numbers', 'asked_recall', 'draw_scenes', 'note_found', 'appraise_scenes', 'scene_result',
            'train_scene_generator', 'load_scenes', 'check_layout', 'RealFrames', 'GanScenes', 'RenderedScenes',
            'NoiseFrames', 'index_loss', 'confident', 'pseudo_labels', 'ByIndex', 'way_to_copy', 'can_teach',
-           'check_sure', 'kept_of', 'found_of_asked', 'detr_student_result', 'distill_detr', 'frame_sources']
+           'check_sure', 'check_frame_source', 'frames_from', 'kept_of', 'found_of_asked', 'detr_student_result',
+           'distill_detr', 'frame_sources']
 
 # %% ../nbs/09_detr_distill.ipynb #d55b5d32
 import inspect
@@ -788,6 +789,38 @@ def check_sure(labels:torch.Tensor, # What the teacher is confident of, −1: no
         raise ValueError(f'distill_detr: the teacher is confident (min_score={min_score:g}) of nothing in '
                          f'{len(labels)} images of {rung}: lower min_score, or train the teacher longer')
 
+# %% ../nbs/09_detr_distill.ipynb #fcd58805
+def check_frame_source(source): # Of frames
+    "Raise `ValueError` for what is no source of frames"
+    missing = [k for k in ('rung', 'sample', 'identity') if not hasattr(source, k)]
+    if missing:
+        raise ValueError(f'source is a {type(source).__name__}, which has no {missing[0]}: pass such as GanScenes(run)')
+
+def frames_from(source, # Of frames: `rung`, `sample(n, seed)`, `identity`
+                n:int, # Frames
+                seed:int,
+                classes:int, # K
+                bs:int=1, # Batch size: fewer frames are not enough
+               ) -> tuple: # uint8 (n,3,H,W), labels (n,M) with −1 for none, boxes (n,M,4)
+    "What a source gives; raises `ValueError` for what are no frames, or labels and boxes that do not belong to them"
+    given = source.sample(n, seed)
+    if not isinstance(given, (tuple, list)) or len(given) != 3:
+        raise ValueError("the source's sample(n, seed) must give frames, labels (−1: none) and boxes, "
+                         f'got {type(given).__name__}')
+    x = as_images(given[0], "the source's frames")
+    labels, boxes = [_plain_tensor(t, f"the source's {k}") for t,k in zip(given[1:], ('labels', 'boxes'))]
+    if labels.is_floating_point(): raise ValueError("the source's labels must be whole numbers, −1 for none")
+    labels, boxes = labels.long(), boxes.float()
+    check_boxes(x, labels, boxes, classes, "the source's frames", empty=True)
+    if len(x) < min(n, bs) and source.rung != 'real':
+        raise ValueError(f'the source gives {len(x):,} of {n:,} frames, fewer than a batch of {bs}: take a source that '
+                         'has more, or make bs smaller')
+    return x, labels, boxes
+
+def _plain_tensor(t, name):
+    try: return torch.as_tensor(t).cpu()
+    except (TypeError, ValueError, RuntimeError): raise ValueError(f'{name} must be an array of numbers') from None
+
 # %% ../nbs/09_detr_distill.ipynb #f5549135
 def kept_of(found:dict, # Of `evaluate_detector`
             best:float, # The teacher's mAP@50
@@ -829,12 +862,13 @@ def distill_detr(run,
                  seed:Seed=0,
                 ):
     "Train a small detector on images of a source, with what the teacher sees in them as the only truth"
+    check_frame_source(source)
     if source.rung != 'real': run.ledger.forbid = ('train', 'valid')
     T, best = can_teach(teacher, data)
     for split in ('val', 'test'): data.read(split)
     seed_all('init', student, seed)
     S = create_detector(student, len(data.classes)).to(pick_device())
-    images = source.sample(n_images, seed)
+    images = frames_from(source, n_images, seed, len(data.classes), bs)
     cb, truth = way_to_copy(matching, T, S, images, min_score, tau)
     if matching == 'hungarian':
         check_sure(truth[0], min_score, source.rung)

@@ -121,11 +121,20 @@ def _inception_file(path):
             raise ValueError(f'{shown(path)} cannot be read as weights ({type(e).__name__}): fetch it anew') from None
 
 # %% ../nbs/05_fid.ipynb #877bbd56
+def _require_floats(state, path):
+    "Refuse whole numbers as weights, which a network would take and round"
+    if not isinstance(state, dict): raise ValueError(f'{shown(path)} holds no weights by name: fetch it anew')
+    for k,v in state.items():
+        counts = str(k).endswith('num_batches_tracked')
+        if isinstance(v, torch.Tensor) and not v.is_floating_point() and not counts:
+            raise ValueError(f'{shown(path)} holds whole numbers as weights, in {shown(k)}: fetch it anew')
+    return state
+
 def _inception(weights, dims):
     "pytorch-fid's network up to the layer with features of `dims` dimensions"
     from pytorch_fid import inception as pf
     fetch = pf.load_state_dict_from_url
-    state = None if weights is None else _inception_file(weights)
+    state = None if weights is None else _require_floats(_inception_file(weights), weights)
     if weights is not None: pf.load_state_dict_from_url = lambda *a, **kw: state
     try: return pf.InceptionV3([pf.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
     except OSError as e:
@@ -145,6 +154,14 @@ def _fuse(net):
             m.bn = nn.Identity()
 
 # %% ../nbs/05_fid.ipynb #b86b74da
+def _require_telling(net, weights):
+    "Refuse weights that answer black and noise alike: any two sets would be 0 apart"
+    noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(): black, other = net(torch.cat([torch.zeros_like(noise), noise]))[0]
+    if not other.isfinite().all() or torch.equal(black, other):
+        raise ValueError(f"{shown(weights or 'the file that was fetched')} is damaged: every picture has the same "
+                         'features, or none; fetch it anew')
+
 def inception_extractor(weights:str|Path|None=None, # pytorch-fid's `pt_inception-….pth`; default: it fetches it
                         dims:Count=2048, # Of the features; 2048: the standard FID; 64, 192, 768: earlier layers
                        ) -> Extractor:
@@ -157,6 +174,7 @@ def inception_extractor(weights:str|Path|None=None, # pytorch-fid's `pt_inceptio
     if dims not in known:
         raise ValueError(f"Inception has features of {', '.join(map(str, known))} dimensions, not {dims}")
     net = _inception(weights, dims).eval().requires_grad_(False)
+    _require_telling(net, weights)
     digest = weights_hash(net.state_dict())
     _fuse(net)
     net.to(pick_device(), memory_format=torch.channels_last)

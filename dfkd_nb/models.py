@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MODELS', 'TokenWidth', 'Depth', 'Channels', 'Patch', 'Registers', 'Classes', 'Ratio', 'Small', 'POOLS', 'TIMM',
            'TORCHVISION', 'HUGGING_FACE', 'ACTIVATIONS', 'CONFIG', 'SIDES', 'LARGEST', 'PATCHES', 'Mean', 'Deviation',
-           'ClassifierRun', 'n_params', 'latency', 'sketch', 'n_patches', 'create_net', 'paper', 'table_audit',
-           'table_unsaid', 'logits_of', 'check_stats', 'quick_attention', 'Classifier', 'create_classifier',
-           'channel_stats', 'check_names', 'differences', 'check_labels', 'skeleton', 'load_classifier']
+           'IMAGENET', 'ClassifierRun', 'n_params', 'latency', 'sketch', 'n_patches', 'create_net', 'paper',
+           'table_audit', 'table_unsaid', 'logits_of', 'check_stats', 'quick_attention', 'Classifier',
+           'create_classifier', 'channel_stats', 'check_names', 'differences', 'check_labels', 'skeleton',
+           'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
 import difflib, time
@@ -17,6 +18,7 @@ from importlib import resources
 from typing import Annotated
 import numpy as np, timm, torch, torchvision, torch.nn.functional as F, yaml, pandas as pd
 from fastcore.basics import patch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.vision_transformer import VisionTransformer
 from pydantic import Field
 from torch import nn
@@ -299,6 +301,8 @@ def quick_attention(tokens:int # Of an image; 0: not known
     finally: settings.allow_fp16_bf16_reduction_math_sdp(was)
 
 # %% ../nbs/02_models.ipynb #4df3aac3
+IMAGENET = {'mean': IMAGENET_DEFAULT_MEAN, 'std': IMAGENET_DEFAULT_STD}
+
 class Classifier(nn.Module):
     "A network with its preparation of images: takes (n,C,H,W) floats in 0…1 of any size, gives logits (n,K)"
     def __init__(self,
@@ -381,8 +385,8 @@ def differences(net:nn.Module, # May be a sketch
     out = [f'{k} is {tuple(state[k].shape)}, should be {tuple(want[k].shape)}' for k in other]
     out += [f'{k} is {state[k].dtype}' for k in both if state[k].is_floating_point() != want[k].is_floating_point()]
     missing, more = [k for k in want if k not in state], [k for k in state if k not in want]
-    if missing: out.append(f'{len(missing)} missing, such as {missing[0][:80]}')
-    if more: out.append(f'{len(more)} unknown, such as {more[0][:80]}')
+    if missing: out.append(f'{len(missing)} missing, such as {shown(missing[0])}')
+    if more: out.append(f'{len(more)} unknown, such as {shown(more[0])}')
     return out
 
 # %% ../nbs/02_models.ipynb #bb589df6

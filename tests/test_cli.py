@@ -100,6 +100,11 @@ def test_quiet(home, tmp_path):
     ours = ('warning: the generator', 'dfkd fid: warning: 12 images')
     assert got.returncode == 0 and [line for line in lines if not line.startswith(ours)] == []
 
+def test_as_a_module():
+    got = subprocess.run([sys.executable, '-m', 'dfkd_nb', '--version'], capture_output=True, text=True,
+                         env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert got.returncode == 0 and re.fullmatch(r'dfkd.* [0-9.]+\S*', got.stdout.strip())
+
 # --- devices
 
 DEVICES = {'gpu': 'none of cpu', 'cuda:x': 'none of cpu', '': 'none of cpu', 'mps': 'take cpu',

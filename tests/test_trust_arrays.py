@@ -6,10 +6,11 @@ import os, pickle, struct, warnings, zipfile
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.torch import load_file, save_file
 from dfkd_nb.data import (ImageData, NoiseSource, RealSource, _split, as_images, as_labels, as_names, check_classes,
                           get_data)
-from dfkd_nb.fid import (Extractor, distance, frechet_distance, image_batches, inception_extractor, kid, recall,
-                         statistics)
+from dfkd_nb.fid import (Extractor, distance, frechet_distance, image_batches, inception_extractor, kid,
+                         random_inception, recall, statistics)
 from dfkd_nb.inversion import WildSource
 
 X = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
@@ -495,3 +496,15 @@ def test_statistics_that_are_none(change, tried):
     s = statistics(torch.from_numpy(X)[:, None], PIXELS)
     tried.refused(f'statistics with another {next(iter(change))}', lambda: distance({**s, **change}, s, PIXELS),
                   'do not fit together')
+
+@pytest.mark.parametrize('what,change', [
+    ('whole numbers', lambda v: (v*1000).to(torch.int32)),
+    ('zeros', torch.zeros_like),
+    ('half of it NaN', lambda v: torch.where(torch.arange(v.numel()).view(v.shape) % 2 == 0, v, np.nan)),
+])
+def test_inception_that_tells_nothing(what, change, tmp_path, tried):
+    random_inception(tmp_path/'good.safetensors')
+    weights = {k: change(v) if v.ndim > 1 else v for k,v in load_file(tmp_path/'good.safetensors').items()}
+    save_file(weights, tmp_path/'w.safetensors')
+    tried.refused(f'Inception weights: {what}', lambda: inception_extractor(tmp_path/'w.safetensors', dims=64),
+                  'whole numbers as weights' if what == 'whole numbers' else 'w.safetensors is damaged')

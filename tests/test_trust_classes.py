@@ -3,8 +3,9 @@ import json, shutil
 from types import SimpleNamespace
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
+from PIL import Image
 from dfkd_nb.checks import NotFinite
-from dfkd_nb.data import ImageData, NoiseSource
+from dfkd_nb.data import ImageData, NoiseSource, get_data
 from dfkd_nb.distill import Distill, check_pair, distill
 from dfkd_nb.gan import GanSource, class_spread, health, train_generator
 from dfkd_nb.drawn import DrawnSource, choose_kinds, drawn_pictures, toned
@@ -437,3 +438,13 @@ def test_a_checkpoint_of_another_network(tried, chain, tmp_path):
                               root=tmp_path/'other')
     assert got.result['weights'] == whole.result['weights']
     tried('a checkpoint of another network in a run folder', 'a warning, and a fresh start to the same weights')
+
+@pytest.mark.parametrize('names', [('Cat', 'cat'), ('caf\u00e9', 'cafe\u0301')])
+def test_classes_that_look_alike(names, tmp_path, tried):
+    for name in names:
+        (tmp_path/name).mkdir()
+        for i in range(12): Image.fromarray(np.full((8, 8), 9*i, 'u1')).save(tmp_path/name/f'{i}.png')
+    if len(list(tmp_path.iterdir())) < 2: pytest.skip('this file system takes them for one')
+    with pytest.warns(UserWarning, match='are two classes') as said: data = get_data(tmp_path, size=8)
+    assert len(data.classes) == 2
+    tried(f'folders of classes named {ascii(names[0])} and {ascii(names[1])}', f'warned: {said[0].message}')

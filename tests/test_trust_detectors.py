@@ -10,7 +10,7 @@ from dfkd_nb.detr import FLYING, create_detector, get_detection, get_frames, loa
 from dfkd_nb.detr_bundle import (DetectorBundle, WithheldFrames, adopt_detector, best_frames, check_detectors,
                                  compress_detector, foreign_detector, frame_source, load_detector_student,
                                  match_frames, save_detector_bundle, save_detector_student, usual_shape)
-from dfkd_nb.detr_distill import NoiseFrames, distill_detr
+from dfkd_nb.detr_distill import NoiseFrames, distill_detr, frames_from
 from dfkd_nb.detr_hub import FAMILIES, FoundDetector, found_arch, sketch_detector
 from dfkd_nb.runs import Run, file_hashes
 
@@ -518,3 +518,32 @@ def test_it_goes_on(student, tmp_path, capsys, monkeypatch):
 
 def test_noise_as_a_source():
     assert NoiseFrames((3, 16, 16)).sample(2)[0].shape == (2, 3, 16, 16) and create_detector('detr_micro', 1)
+
+# --- what a source of somebody else gives
+
+class Foreign(NoiseFrames):
+    "Frames of noise, with whatever labels and boxes"
+    def __init__(self, give, shape=(3, 64, 64)):
+        super().__init__(shape)
+        self.give = give
+    def sample(self, n, seed=0): return self.give(*super().sample(n, seed))
+
+@pytest.mark.parametrize('what,give,says', [
+    ('no labels', lambda x, l, b: (x, None, None), 'labels must be an array'),
+    ('frames alone', lambda x, l, b: x, 'must give frames, labels'),
+    ('labels of classes that are not there', lambda x, l, b: (x, l*0+99, b+.3), 'labels must be below 3, got 99'),
+    ('labels that are no whole numbers', lambda x, l, b: (x, l+.5, b), 'must be whole numbers'),
+    ('fewer labels than frames', lambda x, l, b: (x, l[1:], b[1:]), 'do not belong together'),
+    ('boxes in pixels', lambda x, l, b: (x, l*0, b+30), 'shares of the image'),
+    ('boxes that are NaN', lambda x, l, b: (x, l*0, b*np.nan), 'shares of the image'),
+    ('frames in grey', lambda x, l, b: (x[:,:1], l, b), r'must be uint8 \(n,3,H,W\)'),
+    ('no frame', lambda x, l, b: (x[:0], l[:0], b[:0]), 'there are none'),
+    ('too few frames', lambda x, l, b: (x[:4], l[:4], b[:4]), 'gives 4 of 64 frames'),
+])
+def test_foreign_sources(what, give, says, tried):
+    tried.refused(f'a source of {what}', lambda: frames_from(Foreign(give), 64, 0, 3, bs=8), says)
+
+def test_no_source(teacher, runs, tried):
+    data = get_frames('scenes', size=64)
+    tried.refused('a folder in place of a source', lambda: distill_detr(teacher, Path('x'), data, root=runs),
+                  'source is a .*Path, which has no rung')

@@ -524,3 +524,7 @@ def test_transparent_level(bits, tmp_path, tried):
     most = 2**bits-1
     assert seen == [0, 255, *(255*v//most for v in range(2, most+1))]
     tried(f'a grey PNG of {bits} bits, one of whose levels is transparent', 'that level is white')
+
+@pytest.mark.parametrize('path', [None, 3, 2.5, ['a.png']])
+def test_no_path(path, tried):
+    tried.refused(f'{path!r} in place of the path of a picture', lambda: open_image(path), 'a file has a path, got')

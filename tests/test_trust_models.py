@@ -3,7 +3,7 @@ import builtins, os, socket
 from pathlib import Path
 import pytest, timm, torch
 from hypothesis import given, settings, strategies as st
-from dfkd_nb.models import Classifier, create_classifier, create_net, load_classifier, sketch
+from dfkd_nb.models import Classifier, create_classifier, create_net, differences, load_classifier, sketch
 from dfkd_nb.runs import Run
 
 TIMM = 'vit_tiny_patch16_224'
@@ -666,3 +666,10 @@ def test_names_that_contradict(what, change, says, tmp_path, tried):
     said = {'model_type': 'vit', **HF, 'id2label': {'0': 'cat', '1': 'dog'}, **change}
     (tmp_path/'config.json').write_text(json.dumps(said))
     tried.refused(f'a Hugging Face folder that {what}', lambda: read_config(tmp_path), says)
+
+def test_names_of_tensors_that_do_not_print(tmp_path, tried):
+    net = create_net('vit_digits_student')
+    save_file({**net.state_dict(), 'a\x1b[2Jb': torch.zeros(1)}, tmp_path/'w.safetensors')
+    texts = differences(net, read_weights(tmp_path/'w.safetensors'))
+    assert texts and all(t.isprintable() for t in texts)
+    tried('weights with a name of control characters', texts[0])
