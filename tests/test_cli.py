@@ -87,7 +87,6 @@ def test_json_of_errors_inside(tried, capfd, monkeypatch):
     assert main(['--json']) == 2 and 'name a command' in json.loads(capfd.readouterr().out)['error']
     tried('--json, where something goes wrong inside', {'error': 'RuntimeError: shapes', 'exit_code': 1})
 
-@pytest.mark.slow
 @pytest.mark.no_cover
 def test_quiet(home, tmp_path):
     "No warnings of other libraries, in a process that imports them for the first time."

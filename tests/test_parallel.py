@@ -23,8 +23,8 @@ def chain(tmp, rank, n, port):
         return forward(self, x)
     Classifier.forward = counted
     data = get_data('digits')
-    few = ImageData('few', {k: tuple(t[:640] for t in data.read(k)) for k in ('train', 'valid', 'test')}, data.classes)
-    teacher = train_teacher(few, epochs=3, bs=64)
+    few = ImageData('few', {k: tuple(t[:384] for t in data.read(k)) for k in ('train', 'valid', 'test')}, data.classes)
+    teacher = train_teacher(few, epochs=2, bs=64)
     # one that travels with the repository: rounding would send the students of two teachers apart
     ready = train_teacher(data, **recipe_for('digits', 'teacher'))
     student = distill(ready, RealSource(few), few, epochs=2, kd=1., ce=1., patch=1., augment='affine')

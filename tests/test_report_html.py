@@ -88,7 +88,6 @@ def untrained(out, classes):
 
 # --- what acts, what is fetched
 
-@pytest.mark.slow
 def test_bundle_is_harmless(made, real, tried):
     page = harmless(bundle_page(Bundle(made/'b'), real))
     text = ' '.join(page.text)
@@ -179,7 +178,6 @@ def test_accessible(made, real):
         assert len(ids) == len(set(ids)) and {a['href'][1:] for a in page.of('a')} <= set(ids)
         assert 'prefers-color-scheme: dark' in text and 'width=device-width' in text
 
-@pytest.mark.slow
 def test_times(made, tmp_path):
     text = write_report(made/'noise', tmp_path/'r.html', Bundle(made/'b')).read_text()
     assert 'student, int8' in text and re.search(r'Measured on CPU .* threads?, one image', text)
