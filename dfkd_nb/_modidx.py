@@ -1097,6 +1097,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'dfkd_nb.models._hugging_face': ('models.html#_hugging_face', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._in_timm': ('models.html#_in_timm', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._input_of': ('models.html#_input_of', 'dfkd_nb/models.py'),
+                                'dfkd_nb.models._kept_sketch': ('models.html#_kept_sketch', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._maker': ('models.html#_maker', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._near': ('models.html#_near', 'dfkd_nb/models.py'),
                                 'dfkd_nb.models._said_of': ('models.html#_said_of', 'dfkd_nb/models.py'),

@@ -11,9 +11,9 @@ __all__ = ['MODELS', 'TokenWidth', 'Depth', 'Channels', 'Patch', 'Registers', 'C
            'load_classifier']
 
 # %% ../nbs/02_models.ipynb #57ab0328
-import difflib, time
+import difflib, json, time
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources
 from typing import Annotated
 import numpy as np, timm, torch, torchvision, torch.nn.functional as F, yaml, pandas as pd
@@ -139,8 +139,7 @@ def _side(v, name):
 
 # %% ../nbs/02_models.ipynb #abbd20b2
 def _in_timm(name):
-    older = timm.models.get_deprecated_models()
-    return name in timm.list_models() or name in timm.list_pretrained() or bool(older.get(name))
+    return timm.is_model(name) and ('.' not in name or name in timm.list_pretrained())   # `is_model` takes any tag
 
 # %% ../nbs/02_models.ipynb #f8be9e1c
 def _maker(name:str, num_classes:int, arch:dict):
@@ -409,11 +408,17 @@ def _said_of(result):
     return name, check_value(Classes, p['num_classes'], 'num_classes'), stats, arch
 
 # %% ../nbs/02_models.ipynb #22b01e03
+@lru_cache(maxsize=32)
+def _kept_sketch(name, K, arch): return sketch(name, K, json.loads(arch))
+
 def skeleton(result:dict, # Of a teacher or a student
             ) -> Classifier: # Without storage for its weights
     "The classifier that a result speaks of; raises `ValueError` for what it cannot mean"
     name, K, stats, arch = _said_of(result)
-    return Classifier(sketch(name, K, arch), **stats, name=name)
+    try: arch = json.dumps(arch)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"the arguments of {name} are no plain values") from None
+    return Classifier(_kept_sketch(name, K, arch), **stats, name=name)
 
 # %% ../nbs/02_models.ipynb #c741eac6
 def _classifier(result, weights):
