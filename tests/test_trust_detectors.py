@@ -451,6 +451,10 @@ TINY = ['bundle', '--detector', 'detr_tiny']
     ('classes that are none', [*TINY, '--weights', 'w.pt', '--classes', ','], 'classes'),
     ('a class of nine digits', [*TINY, '--weights', 'w.pt', '--classes', '12345678'], 'classes'),
     ('frames that are not there', [*TINY, '--weights', 'w.pt', '--data', '/no/such'], '/no/such'),
+    ('a file in place of a folder of frames', [*TINY, '--weights', 'w.pt', '--data', 'README.md'],
+     'README.md is no data set: not a folder'),
+    ('one value for three channels', [*TINY, '--weights', 'w.pt', '--classes', '4', '--mean', '.5', '--std', '.2'],
+     'mean must be a list of 3'),
     ('frames of a size that is none', [*TINY, '--classes', '4', '--size', '0'], '--size must be'),
 ])
 def test_commands(what, args, says, tmp_path, tried, capsys):
