@@ -165,8 +165,9 @@ def _why(a, error):
     found = [e for e in error.errors(include_url=False) if e['type'] in _BOUNDS]
     if not found: return '', f'must be {_words(a)}', None
     e = found[0]
-    if e['type'] == 'missing': return '', f'must be {_words(a)}', e         # a list too short
-    at = ''.join(f'[{i}]' for i in e['loc'] if isinstance(i, int))
+    short = e['type'] == 'missing'              # a list that is too short: what is missing has no place
+    at = ''.join(f'[{i}]' for i in e['loc'][:-1 if short else None] if isinstance(i, int))
+    if short and not at: return '', f'must be {_words(a)}', e
     bounds = {k: f'{v:,}'.removesuffix('.0') if isinstance(v, (int, float)) else v for k,v in e.get('ctx', {}).items()}
     return at, _BOUNDS[e['type']].format(**bounds), e
 

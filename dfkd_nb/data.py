@@ -591,15 +591,17 @@ def _class_files(folder, dropped):
     return files
 
 # %% ../nbs/01_data.ipynb #ca033b66
-def say_alike(where:str|Path, # What names them
+def _look(name): return unicodedata.normalize('NFC', name).lower()
+
+def say_alike(where:str|Path, # Where the names are from
               classes:list):
     "Warn of two classes whose names differ in capitals or in their Unicode form alone"
     seen = {}
     for name in classes:
-        other = seen.setdefault(unicodedata.normalize('NFKC', name).casefold(), name)
-        if other is not name:
-            warnings.warn(f'{shown(where)}: {ascii(other)} and {ascii(name)} are two classes, though they differ in '
-                          'capitals or Unicode form alone')
+        other = seen.setdefault(_look(name), name)
+        if other != name:
+            warnings.warn(f'{shown(where)}: {ascii(other)} and {ascii(name)} are two classes, though they look alike: '
+                          'give both one name if one class is meant')
 
 # %% ../nbs/01_data.ipynb #efe95f6a
 def _pixels(path, size, channels):
@@ -673,7 +675,8 @@ def _require_classes(path, files):
     classes = list(files[first])
     for s in others:
         if apart := sorted({*files[s]} ^ {*classes}):
-            names = ', '.join(map(shown, apart[:5]))
+            alike = len(set(map(_look, apart))) < len(apart)
+            names = ', '.join(map(ascii if alike else shown, apart[:5]))
             raise ValueError(f'{shown(path)}: the classes of {s} and {first} differ: {names}')
     as_names(classes, f'{shown(path)}: names of the classes')
     for k,v in files.get('all', {}).items():
@@ -690,7 +693,6 @@ def _folder(path, size, channels=None):
     files = {s: _class_files(f, dropped) for s,f in splits.items()}
     say_dropped(path, dropped)
     classes = _require_classes(path, files)
-    say_alike(path, classes)
     every = {s: [f for k in classes for f in found[k]] for s,found in files.items()}
     pictures = {s: _read_pictures(splits[s], v, size, channels) for s,v in every.items()}
     if channels is None: channels = 1 if all(p.ndim == 2 for v in pictures.values() for p in v) else 3
@@ -749,15 +751,17 @@ def _one(found, name):
                      'give a file with its ending, or move one away')
 
 # %% ../nbs/01_data.ipynb #96651d4f
-def _no_set(path, files):
-    kinds = ' nor a file '.join(('', *files)) or ', which is what is read here'
-    raise ValueError(f'{shown(path)} is no data set: {"neither" if files else "not"} a folder{kinds}')
+def _refuse_place(path, files):
+    "Raise for what is there and is no data set"
+    if not os.path.exists(path): raise FileNotFoundError(f'{shown(path)} is a link to nothing')
+    kinds = ' nor a file '.join(('', *files))
+    wanted = f'neither a folder{kinds}' if files else 'a folder is wanted'
+    raise ValueError(f'{shown(path)} is no data set: {wanted}')
 
 def _find_path(path, files, known):
     "What a path means"
     if found := _one(_there(path, files), path): return found
-    if os.path.islink(path): raise FileNotFoundError(f'{shown(path)} is a link to nothing')
-    if os.path.exists(path): _no_set(path, files)
+    if os.path.lexists(path): _refuse_place(path, files)
     kind = 'file' if path.suffix.lower() in files else 'folder or file'
     hint = f' (the built-in set {path.name} is called by its name alone)' if path.name in known else ''
     raise FileNotFoundError(f'there is no {kind} {shown(path)}{hint}')
@@ -769,7 +773,8 @@ def _find_name(name, builtin, fetched, root, files):
     found = [f for place in (Path(name), root/name) for f in _there(place, files)]
     sets = [f for f in found if os.path.isfile(f) or _holds_pictures(f)]
     one = _one(sets if sets or known else found, name)
-    if one is None and not known and os.path.exists(name): _no_set(name, files)
+    there = next((p for p in (Path(name), root/name) if os.path.lexists(p)), None)
+    if one is None and not known and there is not None: _refuse_place(there, files)
     if one is None and not known:
         names = ', '.join((*builtin, *fetched))
         kinds = ''.join(f', any {e}' for e in files)
@@ -800,6 +805,7 @@ def get_data(name:str|Path, # One of `DATASETS`, a folder with one sub-folder a 
     elif name == 'digits': d = _digits(size or 16)
     elif name == 'digits_rgb': d = _digits_rgb(size or 32)
     else: d = _torchvision(name, data_root(root))
+    say_alike(name, d.classes)
     return _as_wanted(d, size, channels)
 
 # %% ../nbs/01_data.ipynb #6c8227f3

@@ -542,9 +542,9 @@ class WithheldFrames(DetectionData):
                  seed:Seed=10**6,
                 ):
         check_arguments(WithheldFrames.__init__, dict(teacher=teacher, n=n, seed=seed), 'WithheldFrames')
-        if not hasattr(source, 'sample'):
-            raise ValueError(f'WithheldFrames takes a source of frames, got {short_text(source)}')
-        x = as_images(apart_of(source.source if isinstance(source, AsFrames) else source, n, seed), 'withheld frames')
+        check_frame_source(source)
+        if isinstance(source, AsFrames): x = as_images(apart_of(source.source, n, seed), 'withheld frames')
+        else: x = frames_from(source, n, seed, len(said_of(teacher).classes))[0]
         labels, boxes = pseudo_labels(load_detector(teacher), x)
         first = torch.arange(len(x)) % 3 == 0
         if len(x) < 3: raise ValueError(f'{len(x)} frames of {source.rung} are too few to withhold some: give more')
@@ -589,8 +589,7 @@ def compress_detector(bundle:DetectorBundle,
     "A small detector from a bundle, without the data"
     check_arguments(compress_detector, dict(bundle=bundle, student=student, data=data, rounds=rounds))
     check_settings(distill_detr, kw, 'compress_detector')
-    if not isinstance(source, str) and not hasattr(source, 'sample'):
-        raise ValueError(f'compress_detector: source must be one of {", ".join(FRAME_SOURCES)}, or a source of frames')
+    if not isinstance(source, str): check_frame_source(source)
     check_detectors(bundle, student)
     inversion, why = {'seed': kw.get('seed', 0), **({} if rounds is None else {'rounds': rounds})}, 'asked for'
     if source == 'auto': source, why = best_frames(bundle, root, **inversion)
@@ -656,7 +655,7 @@ def detector_costs(bundle:DetectorBundle,
     shape, bs, K = bundle.shape, default_of(distill_detr, 'bs'), len(bundle.classes)
     grounds = drawn_pictures(bs, shape, image_mean(T), GROUNDS)
     alone = isinstance(source, str)                         # 'teacher': its objects are still to be inverted
-    x = grounds if alone else source.sample(bs)[0]
+    x = grounds if alone else frames_from(source, bs, 0, K)[0]
     x = x if len(x) >= bs else grounds
     some, one = x[:8], (torch.zeros(8, 1, dtype=torch.long), torch.full((8, 1, 4), .5))
     def drawn(): return drawn_pictures(8, shape, image_mean(T), GROUNDS) if alone else source.sample(8)

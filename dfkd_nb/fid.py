@@ -122,7 +122,7 @@ def _inception_file(path):
 
 # %% ../nbs/05_fid.ipynb #877bbd56
 def _require_floats(state, path):
-    "Refuse whole numbers as weights, which a network would take and round"
+    "Refuse whole numbers as weights, which a network would take without a word"
     if not isinstance(state, dict): raise ValueError(f'{shown(path)} holds no weights by name: fetch it anew')
     for k,v in state.items():
         counts = str(k).endswith('num_batches_tracked')
@@ -155,10 +155,10 @@ def _fuse(net):
 
 # %% ../nbs/05_fid.ipynb #b86b74da
 def _require_telling(net, weights):
-    "Refuse weights that answer black and noise alike: any two sets would be 0 apart"
+    "Refuse weights that are not finite, or answer black and noise alike: any two sets would be 0 apart"
     noise = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(): black, other = net(torch.cat([torch.zeros_like(noise), noise]))[0]
-    if not other.isfinite().all() or torch.equal(black, other):
+    if not all(t.isfinite().all() for t in (*net.state_dict().values(), black, other)) or torch.equal(black, other):
         raise ValueError(f"{shown(weights or 'the file that was fetched')} is damaged: every picture has the same "
                          'features, or none; fetch it anew')
 

@@ -7,7 +7,7 @@ __all__ = ['MOST_TIMED', 'FEW', 'IMAGES', 'MANY', 'ENOUGH', 'GUIDES', 'FEWEST', 
            'PLANNED', 'Seconds', 'Stopwatch', 'time_steps', 'Schedule', 'in_words', 'largest', 'choose_images',
            'choose_rounds', 'choose_epochs', 'Trial', 'student_step', 'image_costs', 'times_measured', 'cost_of_images',
            'round_costs', 'cost_of_rounds', 'room_in', 'time_for_timing', 'settled', 'plan_student', 'cost_of_choice',
-           'plan_trials', 'generator_costs', 'step_time', 'step_times', 'time_of_look', 'times_looked',
+           'plan_trials', 'generator_costs', 'step_time', 'step_times', 'most_seen', 'time_of_look', 'times_looked',
            'cost_of_epochs', 'plan_generator', 'read_plan', 'keep_plan', 'WholeBar', 'telling']
 
 # %% ../nbs/12a_plan.ipynb #96fe1935
@@ -380,7 +380,7 @@ def generator_costs(clf:Classifier, # Teacher, as it was given
                     how:dict, # Arguments of `train_generator`
                     timed, # `time_steps`, but for the step
                    ) -> dict:
-    "Seconds of both kinds of step, and of a look at an image"
+    "Seconds of a plain step, of what guidance adds to it at many and at few images, and of a look at an image"
     model = deepcopy(clf).to(pick_device()).requires_grad_(False).eval()
     check_game(data, model, how['widths'], how['d_widths'], how['bs'])
     (x, y), chans, K = data.read('train'), data.shape[0], len(data.classes)
@@ -393,11 +393,11 @@ def generator_costs(clf:Classifier, # Teacher, as it was given
          'near': timed(lambda: nearest(some, x[:m]))/len(some)*len(x)/m}
     batches = Batches(pad_to(x[:how['bs']], game.G.size), y[:how['bs']], bs=how['bs'])
     patches = attention_probes(model, some[:1]).shape[1]
-    guide = Guide(model, torch.rand(K, patches), how['block'], size=data.shape[-2:], images=how['probe_batch'])
+    guide = Guide(model, torch.rand(K, patches), how['block'], size=data.shape[-2:], images=most_seen(data, how))
     return {**c, **_steps_of(game, guide, batches, how, timed)}
 
 def _steps_of(game, guide, batches, how, timed):
-    "Seconds of a plain step, and of what is added to it where the teacher looks at all images, or at the fewest"
+    "Seconds of a plain step, and of what is added to it where the teacher looks at many images, or at few"
     def steps(): return game_steps(game, guide, how['lam'], how['augment'])
     with guide:
         plain, guided = step_times(steps(), batches, how['lam'], timed)
@@ -423,6 +423,10 @@ def step_times(steps:tuple, # Plain step, guided step
     return plain, max(0., step_time(steps, batches, 1, timed)-plain) if lam else 0.
 
 # %% ../nbs/12a_plan.ipynb #db967fa0
+def most_seen(data:ImageData, how:dict) -> int: # As of `generator_costs`
+    "The most images of a batch that the teacher may look at, by these settings or by a plan"
+    return min(how['bs'], data.sizes['train'], max(how['probe_batch'] or how['bs'], GUIDES[0][0]))
+
 def time_of_look(c:dict, # Of `generator_costs`
                  images:int, # That the teacher looks at
                  seen:int, # At which `guided` was timed
@@ -444,7 +448,7 @@ def cost_of_epochs(c:dict, # Of `generator_costs`
                   ): # Function of epochs, images that are looked at, and every how many steps: a `Schedule`
     "What a bundle with a generator costs"
     train, test, K = data.sizes['train'], data.sizes['test'], len(data.classes)
-    batches, seen = max(1, train//how['bs']), min(how['probe_batch'] or how['bs'], how['bs'])
+    batches, seen = max(1, train//how['bs']), most_seen(data, how)
     def cost(epochs, images, every):
         look = time_of_look(c, images, seen)
         steps = batches*c['plain'] + math.ceil(batches/every)*look

@@ -501,6 +501,7 @@ def test_statistics_that_are_none(change, tried):
     ('whole numbers', lambda v: (v*1000).to(torch.int32)),
     ('zeros', torch.zeros_like),
     ('half of it NaN', lambda v: torch.where(torch.arange(v.numel()).view(v.shape) % 2 == 0, v, np.nan)),
+    ('infinity', lambda v: torch.where(torch.arange(v.numel()).view(v.shape) == 0, -np.inf, v)),
 ])
 def test_inception_that_tells_nothing(what, change, tmp_path, tried):
     random_inception(tmp_path/'good.safetensors')

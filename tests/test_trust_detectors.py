@@ -452,7 +452,7 @@ TINY = ['bundle', '--detector', 'detr_tiny']
     ('a class of nine digits', [*TINY, '--weights', 'w.pt', '--classes', '12345678'], 'classes'),
     ('frames that are not there', [*TINY, '--weights', 'w.pt', '--data', '/no/such'], '/no/such'),
     ('a file in place of a folder of frames', [*TINY, '--weights', 'w.pt', '--data', 'README.md'],
-     'README.md is no data set: not a folder'),
+     'README.md is no data set: a folder is wanted'),
     ('one value for three channels', [*TINY, '--weights', 'w.pt', '--classes', '4', '--mean', '.5', '--std', '.2'],
      'mean must be a list of 3'),
     ('frames of a size that is none', [*TINY, '--classes', '4', '--size', '0'], '--size must be'),
@@ -546,6 +546,14 @@ class Foreign(NoiseFrames):
 ])
 def test_foreign_sources(what, give, says, tried):
     tried.refused(f'a source of {what}', lambda: frames_from(Foreign(give), 64, 0, 3, bs=8), says)
+
+@pytest.mark.parametrize('what,source,says', [
+    ('no source', Path('x'), 'has no rung'),
+    ('a source of frames alone', Foreign(lambda x, l, b: x), 'must give frames, labels'),
+    ('a source of labels that are texts', Foreign(lambda x, l, b: (x, 'cat', b)), 'labels must be an array'),
+])
+def test_no_frames_to_withhold(what, source, says, teacher, tried):
+    tried.refused(f'{what}, to measure a student by', lambda: WithheldFrames(teacher, source, 30), says)
 
 def test_no_source(teacher, runs, tried):
     data = get_frames('scenes', size=64)

@@ -188,3 +188,11 @@ def test_detection_can_use_it(here, root, tried):
     assert find_data('drones', builtin=('scenes',), files=()) == root/'drones'
     tried.refused('an unknown name of detection data', lambda: find_data('frames', builtin=('scenes',), files=()),
                   'unknown data set')
+
+def test_files_that_are_no_set(tmp_path, tried, monkeypatch):
+    monkeypatch.setenv('DFKD_DATA', str(tmp_path))
+    (tmp_path/'note.txt').write_text('no data')
+    (tmp_path/'gone').symlink_to(tmp_path/'nowhere')
+    tried.refused('a text where data sets lie', lambda: get_data('note.txt'), 'no data set: neither a folder')
+    tried.refused('a link to nothing where data sets lie', lambda: get_data('gone'), 'gone is a link to nothing',
+                  error=FileNotFoundError)
