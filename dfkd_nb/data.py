@@ -773,9 +773,9 @@ def _find_name(name, builtin, fetched, root, files):
     found = [f for place in (Path(name), root/name) for f in _there(place, files)]
     sets = [f for f in found if os.path.isfile(f) or _holds_pictures(f)]
     one = _one(sets if sets or known else found, name)
-    there = next((p for p in (Path(name), root/name) if os.path.lexists(p)), None)
-    if one is None and not known and there is not None: _refuse_place(there, files)
     if one is None and not known:
+        there = next((p for p in (Path(name), root/name) if os.path.lexists(p)), None)
+        if there is not None: _refuse_place(there, files)
         names = ', '.join((*builtin, *fetched))
         kinds = ''.join(f', any {e}' for e in files)
         raise ValueError(f"unknown data set '{shown(name)}': there are {names}, any folder of images{kinds}, "

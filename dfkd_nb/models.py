@@ -413,11 +413,11 @@ def _kept_sketch(name, K, arch): return sketch(name, K, json.loads(arch))
 
 def skeleton(result:dict, # Of a teacher or a student
             ) -> Classifier: # Without storage for its weights
-    "The classifier that a result speaks of; raises `ValueError` for what it cannot mean"
+    "The classifier that a result speaks of, its `net` shared by calls; raises `ValueError` for what it cannot mean"
     name, K, stats, arch = _said_of(result)
     try: arch = json.dumps(arch)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError(f"the arguments of {name} are no plain values") from None
+        raise ValueError(f'the arguments of {name} are no plain values') from None
     return Classifier(_kept_sketch(name, K, arch), **stats, name=name)
 
 # %% ../nbs/02_models.ipynb #c741eac6

@@ -401,8 +401,9 @@ def _steps_of(game, guide, batches, how, timed):
     def steps(): return game_steps(game, guide, how['lam'], how['augment'])
     with guide:
         plain, guided = step_times(steps(), batches, how['lam'], timed)
+        if not how['lam'] or guide.images <= FEWEST: return {'plain': plain, 'guided': guided, 'little': guided}
         guide.images = FEWEST
-        little = step_time(steps(), batches, 1, timed)-plain if how['lam'] else 0.
+        little = step_time(steps(), batches, 1, timed)-plain
     return {'plain': plain, 'guided': guided, 'little': min(max(0., little), guided)}
 
 def step_time(steps:tuple, # Plain step, guided step
